@@ -1,0 +1,1 @@
+"""Rows to alerts: everything that runs on a schedule."""

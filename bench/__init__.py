@@ -1,0 +1,1 @@
+"""Reproducible benchmarks: run from a checkout, not shipped in the wheel."""

@@ -1,0 +1,1 @@
+"""Wire to rows: OTLP comes in, spans are stored."""

@@ -1,0 +1,188 @@
+"""From a reading to a call: the rules that hold for every dialect."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from collector.dialects import finish
+from collector.dialects.content import Content, has_text, system_text
+from collector.dialects.errors import error_of
+from collector.dialects.facts import Facts
+from collector.dialects.identity import identity, prompt_name
+from collector.dialects.reading import Reading
+from collector.dialects.tokens import Tokens, audited
+from collector.raw import RawEvent, RawSpan
+from tidegauge.call import Call, Evidence, NotCounted, Operation
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MESSAGE_EVENTS = frozenset(
+    {
+        "gen_ai.system.message",
+        "gen_ai.user.message",
+        "gen_ai.assistant.message",
+        "gen_ai.tool.message",
+        "gen_ai.choice",
+        "gen_ai.content.prompt",
+        "gen_ai.content.completion",
+        "gen_ai.client.inference.operation.details",
+    }
+)
+
+
+def call_of(raw: RawSpan, project: str, operation: Operation, reading: Reading) -> Call:
+    """Return the call that a span stands for."""
+    said, content = reading.facts, reading.content
+    counted = audited(said.tokens, answered=has_text(content.output))
+    truncated, evidence = _truncated(reading, counted)
+    error_type, status_code = error_of(raw)
+    duration_s = _duration_s(raw)
+    streaming = True if reading.first_token_s is not None else said.streaming
+    return Call(
+        **_frame(raw, project, duration_s, reading.dialect),
+        operation=operation,
+        provider=said.provider,
+        request_model=said.request_model,
+        response_model=said.response_model,
+        response_id=said.response_id,
+        input_tokens=counted.input,
+        output_tokens=counted.output,
+        cached_input_tokens=counted.cache_read,
+        cache_write_tokens=counted.cache_write,
+        reasoning_tokens=counted.reasoning,
+        tokens_audit=counted.audit,
+        tokens_audit_rule=counted.rule,
+        streaming=streaming,
+        time_to_first_token_s=reading.first_token_s,
+        time_per_output_token_s=_pace(duration_s, reading.first_token_s, counted.output),
+        finish_reasons=reading.finish,
+        truncated=truncated,
+        truncation_evidence=evidence,
+        error_type=error_type,
+        status_code=status_code,
+        temperature=said.temperature,
+        top_p=said.top_p,
+        max_tokens=said.max_tokens,
+        stop_sequences=said.stop_sequences,
+        output_type=said.output_type,
+        prompt_name=prompt_name(raw.attributes),
+        prompt_version=said.prompt_version,
+        prompt_checksum=_prompt_checksum(said, content),
+        input_checksum=checksum(content.input) if content.input else None,
+        input=content.input,
+        output=content.output,
+        attributes=_attributes(raw, content.consumed),
+    )
+
+
+def wrapper_of(raw: RawSpan, project: str, dialect: str) -> Call:
+    """Return a span that is no call: kept for the trace view, without tokens or cost."""
+    error_type, status_code = error_of(raw)
+    return Call(
+        **_frame(raw, project, _duration_s(raw), dialect),
+        not_counted=NotCounted.WRAPPER,
+        error_type=error_type,
+        status_code=status_code,
+        attributes=_attributes(raw, frozenset()),
+    )
+
+
+def _frame(raw: RawSpan, project: str, duration_s: float, dialect: str) -> dict[str, Any]:
+    """Return what every span has: ids, times, and who it belongs to."""
+    who = identity(raw)
+    return {
+        "project": project,
+        "trace_id": raw.trace_id,
+        "span_id": raw.span_id,
+        "parent_span_id": raw.parent,
+        "name": raw.name,
+        "started_at": _EPOCH + timedelta(microseconds=raw.start_ns // 1_000),
+        "duration_s": duration_s,
+        "clock_invalid": raw.clock_clamped or raw.start_ns <= 0 or raw.end_ns < raw.start_ns,
+        "dialect": dialect,
+        "service": who.service,
+        "service_version": who.service_version,
+        "environment": who.environment,
+        "use_case": who.use_case,
+        "user_id": who.user_id,
+        "session_id": who.session_id,
+    }
+
+
+def _duration_s(raw: RawSpan) -> float:
+    return max(raw.end_ns - raw.start_ns, 0) / 1e9
+
+
+def _pace(
+    duration_s: float, first_token_s: float | None, output_tokens: int | None
+) -> float | None:
+    """Return seconds per output token after the first one."""
+    if first_token_s is None or output_tokens is None or output_tokens < 2:
+        return None
+    rest = duration_s - first_token_s
+    return rest / (output_tokens - 1) if rest >= 0 else None
+
+
+def _truncated(reading: Reading, counted: Tokens) -> tuple[bool | None, Evidence | None]:
+    """Return whether the answer was cut, and what says so.
+
+    Without a reason, as many tokens as were allowed are evidence. For several choices they are not:
+    their tokens come as one sum.
+    """
+    said = finish.truncated(reading.finish)
+    if said is not None:
+        return said, Evidence.FINISH_REASON
+    limit, used = reading.facts.max_tokens, counted.output
+    single = (reading.facts.choices or 1) == 1 and len(reading.finish) < 2
+    if single and limit is not None and used is not None and used >= limit:
+        return True, Evidence.LIMIT_REACHED
+    return None, None
+
+
+def _prompt_checksum(said: Facts, content: Content) -> str | None:
+    """Return a checksum of what the developer wrote; None where the span does not hold it."""
+    system = system_text(content.input)
+    if not (system or content.tools or said.template):
+        return None
+    return checksum({"system": system, "tools": content.tools, "template": said.template})
+
+
+def checksum(value: Any) -> str:
+    """Return 16 hex digits that are equal for equal JSON."""
+    canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def _attributes(raw: RawSpan, consumed: frozenset[str]) -> Mapping[str, Any]:
+    """Return all that the span carried and that no other field holds."""
+    kept = {key: value for key, value in raw.attributes.items() if key not in consumed}
+    events = [_event(event) for event in raw.events if _is_worth_keeping(event, consumed)]
+    beside = {
+        "resource": dict(raw.resource),
+        "scope": {"name": raw.scope_name, "version": raw.scope_version},
+        "kind": raw.kind,
+        "events": events,
+        "links": raw.links,
+        "status": {"code": raw.status, "message": raw.status_message} if raw.status else None,
+        "dropped_attributes": raw.dropped_attributes,
+    }
+    return kept | {name: value for name, value in beside.items() if value}
+
+
+def _is_worth_keeping(event: RawEvent, consumed: frozenset[str]) -> bool:
+    """Return whether an event says more than the messages and the time of a chunk."""
+    if not event.attributes:
+        return not event.name.endswith(".chunk")
+    return not consumed or event.name not in _MESSAGE_EVENTS
+
+
+def _event(event: RawEvent) -> dict[str, Any]:
+    return {
+        "name": event.name,
+        "time_ns": event.time_ns,
+        "attributes": dict(event.attributes),
+    }

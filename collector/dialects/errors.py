@@ -1,0 +1,99 @@
+"""What went wrong, in one vocabulary, whatever class or code the sender wrote."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from collector.dialects.values import count, first, text
+from collector.raw import RawSpan
+
+ABORTED = "aborted"  # by the client: no failure of the provider
+
+_OK, _ERROR = 1, 2  # span status
+_STATUS = ("http.response.status_code", "http.status_code")
+_STATUS_IN_TEXT = re.compile(r"(?:error code|status code|status|http)\W{0,3}([45]\d\d)\b", re.IGNORECASE)
+_BY_STATUS = {
+    401: "auth",
+    403: "auth",
+    408: "timeout",
+    429: "rate_limit",
+    499: ABORTED,
+    503: "overloaded",
+    504: "timeout",
+    529: "overloaded",
+}
+_BY_WORDS = (
+    (ABORTED, "cancel generatorexit keyboardinterrupt aborterror clientdisconnect"),
+    ("rate_limit", "ratelimit rate_limit throttl toomanyrequests resource_exhausted quota"),
+    ("timeout", "timeout timedout timed_out deadline"),
+    ("overloaded", "overloaded unavailable"),
+    ("auth", "authentication unauthorized permission forbidden invalid_api_key"),
+    ("content", "content_filter contentfilter content_policy contentpolicy guardrail"),
+    ("connection", "connection remoteprotocol connecterror readerror socket"),
+    (
+        "bad_request",
+        "badrequest bad_request invalid_request invalidrequest notfound not_found unprocessable",
+    ),
+    ("bad_request", "validation context_length invalid_argument"),
+    ("server", "internalserver internal_server server_error servererror"),
+)
+_WORDS = tuple((family, tuple(words.split())) for family, words in _BY_WORDS)
+
+
+def error_of(raw: RawSpan) -> tuple[str | None, int | None]:
+    """Return the kind of error, None for none, and the HTTP status where it is known."""
+    status = count(first(raw.attributes, _STATUS))
+    exception = _exception(raw)
+    kind = text(_word(raw.attributes.get("error.type"))) or text(exception.get("exception.type"))
+    if kind is None and raw.status != _ERROR:
+        return None, status
+    message = f"{raw.status_message[:500]} {text(exception.get('exception.message')) or ''}"[:1_000]
+    return _classified(kind or "", message, status)
+
+
+def _word(value: Any) -> Any:
+    """Return an error code as text: some senders write 429 as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _exception(raw: RawSpan) -> dict[str, Any]:
+    """Return the last exception that was recorded, unless the span says that all went well."""
+    if raw.status == _OK:
+        return {}
+    found = [event.attributes for event in raw.events if event.name == "exception"]
+    return dict(found[-1]) if found else {}
+
+
+def _classified(kind: str, message: str, status: int | None) -> tuple[str | None, int | None]:
+    code = _http_error(status) or _http_error(count(kind)) or _status_in(message)
+    family = _family(kind) or (_by_status(code) if code else None) or _family(message)
+    if family == ABORTED:
+        return None, code or status
+    return family or _short(kind) or "other", code or status
+
+
+def _http_error(code: int | None) -> int | None:
+    return code if code is not None and 400 <= code <= 599 else None
+
+
+def _status_in(message: str) -> int | None:
+    found = _STATUS_IN_TEXT.search(message)
+    return int(found[1]) if found else None
+
+
+def _by_status(code: int) -> str:
+    return _BY_STATUS.get(code) or ("server" if code >= 500 else "bad_request")
+
+
+def _family(words: str) -> str | None:
+    lowered = words.lower().replace(" ", "_")
+    for family, needles in _WORDS:
+        if any(needle in lowered for needle in needles):
+            return family
+    return None
+
+
+def _short(kind: str) -> str:
+    """Return a class name without its module, and without Python's ``<class '...'>``."""
+    return kind.removeprefix("<class '").removesuffix("'>").rsplit(".", 1)[-1][:100]

@@ -1,0 +1,43 @@
+"""Why a model stopped, in one vocabulary: stop, length, content_filter, tool_call, error, unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from collector.dialects.values import texts
+
+_WORDS = {
+    "stop": "stop end_turn stop_sequence complete completed finished eos eos_token pause_turn compaction",
+    "length": "length max_tokens max_output_tokens model_length incomplete token_limit "
+    "model_context_window_exceeded max_length error_limit",
+    "content_filter": "content_filter content_filtered safety recitation blocklist prohibited_content "
+    "spii image_safety language guardrail_intervened refusal error_toxic",
+    "tool_call": "tool_calls tool_call tool_use function_call malformed_function_call",
+    "error": "error failed cancelled abort",
+}
+_REASONS = {word: reason for reason, words in _WORDS.items() for word in words.split()}
+
+
+def reasons(value: Any) -> tuple[str, ...]:
+    """Return the reasons in our words, one per choice.
+
+    >>> reasons(["end_turn"]), reasons('["max_tokens"]'), reasons("FinishReason.LENGTH")
+    (('stop',), ('length',), ('length',))
+    """
+    return tuple(reason(word) for word in texts(value))
+
+
+def reason(word: str) -> str:
+    """Return one reason in our words.
+
+    >>> reason("tool-calls"), reason("")
+    ('tool_call', 'unknown')
+    """
+    return _REASONS.get(word.rsplit(".", 1)[-1].lower().replace("-", "_"), "unknown")
+
+
+def truncated(found: tuple[str, ...]) -> bool | None:
+    """Return whether an answer was cut at the token limit; None where the reasons do not say."""
+    if "length" in found:
+        return True
+    return False if found and not {"unknown", "error"} & set(found) else None

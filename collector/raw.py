@@ -1,0 +1,132 @@
+"""A span as it came over the wire, in plain Python values that any database can keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_INT64 = 2**63 - 1
+MIN_INT64 = -(2**63)
+ATTRIBUTES = 128  # kept per span or event, OpenTelemetry's own default
+INDEXED_ATTRIBUTES = (
+    2_000  # kept of ``llm.input_messages.7.message.role`` and the like, beside them
+)
+EVENTS = 128
+VALUE_BYTES = 64 * 1024
+JSON_BYTES = 1024 * 1024  # JSON in a string: messages that are cut can no longer be read
+DEPTH = 32
+
+Value = Any  # None, bool, int, float, str, list or dict of these
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """One event of a span."""
+
+    name: str
+    time_ns: int
+    attributes: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawSpan:
+    """One span: text without NUL and surrogates, finite floats, ints of 64 bits, 32 levels deep."""
+
+    trace_id: str
+    span_id: str
+    parent: str | None
+    name: str
+    kind: int
+    start_ns: int
+    end_ns: int
+    clock_clamped: bool = False  # a time was outside of what 64 signed bits hold
+    attributes: dict[str, Value] = field(default_factory=dict)
+    events: tuple[RawEvent, ...] = ()
+    links: int = 0
+    status: int = 0  # 0 unset, 1 ok, 2 error
+    status_message: str = ""
+    resource: Mapping[str, Value] = field(default_factory=dict)
+    scope_name: str = ""
+    scope_version: str = ""
+    dropped_attributes: int = 0  # by the sender, or by our limits
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A span that cannot be kept, and what its sender has to change."""
+
+    reason: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What one request held."""
+
+    spans: list[RawSpan]
+    rejected: list[Rejected]
+
+
+def clean_text(text: str, limit: int = VALUE_BYTES) -> str:
+    """Return text that both databases keep: no NUL, no lone surrogate, at most ``limit`` bytes."""
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    if not text.isascii() and not _is_unicode(text):
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if len(text) * 4 <= limit:
+        return text
+    return _cut(text, limit)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _cut(text: str, limit: int) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= limit else encoded[:limit].decode(errors="ignore")
+
+
+def limit_of(text: str) -> int:
+    """Return how many bytes of this value are kept."""
+    return JSON_BYTES if text[:1] in ("[", "{") else VALUE_BYTES
+
+
+def clean_float(number: float) -> float | None:
+    """Return a finite number; None for NaN and the infinities, which JSON and jsonb refuse."""
+    return number if math.isfinite(number) else None
+
+
+def clean_int(number: int) -> int:
+    """Return the number, or the nearest that 64 signed bits hold."""
+    return min(max(number, MIN_INT64), MAX_INT64)
+
+
+def is_indexed(key: str) -> bool:
+    """Return whether a key is one of a flattened list: ``gen_ai.prompt.0.role``.
+
+    >>> is_indexed("gen_ai.prompt.0.role"), is_indexed("gen_ai.request.model")
+    (True, False)
+    """
+    return any(part.isdigit() for part in key.split("."))
+
+
+def bounded(pairs: list[tuple[str, Value]]) -> tuple[dict[str, Value], int]:
+    """Return the attributes that are kept, the last of equal keys, and how many were dropped.
+
+    Long conversations are flattened into many keys. They have a limit of their own: otherwise the
+    token counts that come after them would be the ones to go.
+    """
+    if len(pairs) <= ATTRIBUTES:
+        return dict(pairs), 0
+    plain = [pair for pair in pairs if not is_indexed(pair[0])]
+    indexed = [pair for pair in pairs if is_indexed(pair[0])]
+    kept = plain[:ATTRIBUTES] + indexed[:INDEXED_ATTRIBUTES]
+    return dict(kept), len(pairs) - len(kept)

@@ -1,0 +1,23 @@
+"""${message}.
+
+A step imports nothing of Tidegauge: it must still run when the code has moved on. It must leave
+the running version of the code working (add first, remove a release later).
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+${imports if imports else ""}
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else "pass"}

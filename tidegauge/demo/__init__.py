@@ -1,0 +1,1 @@
+"""The demo: three simulated apps, a webhook receiver, and what happens between them."""

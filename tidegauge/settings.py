@@ -1,0 +1,102 @@
+"""Every setting, its unit and its default; read once, at the entry point."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def data_folder() -> Path:
+    """Return the user's data folder for Tidegauge, by the XDG rules."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "tidegauge"
+
+
+class Settings(BaseSettings):
+    """The environment variables ``TIDEGAUGE_<NAME>``; docs/settings.md lists them.
+
+    >>> Settings(otlp_http_port=0).otlp_http_port
+    0
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEGAUGE_", extra="forbid", frozen=True, validate_default=True
+    )
+
+    database_url: str = Field(
+        default_factory=lambda: f"sqlite:///{data_folder() / 'tidegauge.db'}",
+        description="Where everything is kept: sqlite:///PATH or postgresql://...",
+    )
+    host: str = Field("127.0.0.1", description="Address that the collector and dashboard bind.")
+    otlp_http_port: int = Field(4318, ge=0, le=65535, description="Port of OTLP over HTTP.")
+    otlp_grpc_port: int = Field(4317, ge=0, le=65535, description="Port of OTLP over gRPC.")
+    dashboard_port: int = Field(8501, ge=0, le=65535, description="Port of the dashboard.")
+    public_url: str = Field(
+        "", description="Address people reach the dashboard at; links in alerts start with it."
+    )
+    project: str = Field("default", min_length=1, description="Project that spans belong to.")
+    max_body_bytes: int = Field(
+        16 * 2**20, ge=1024, description="Largest request body after decompression, bytes."
+    )
+    max_queue_bytes: int = Field(
+        128 * 2**20, ge=2**20, description="Bytes in flight before new requests are put off."
+    )
+    answer_within_s: float = Field(
+        5.0, gt=0, le=8, description="A request is answered within this time, seconds."
+    )
+    policy_file: Path | None = Field(None, description="A tidegauge.toml with a [policy] table.")
+    analyse_every_s: float = Field(
+        60.0, ge=1, le=3600, description="Time between two looks at the traffic, seconds."
+    )
+    webhook_url: str = Field("", description="Where on-call is told; empty: nobody is told.")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Signing secret of the webhook, as whsec_<base64>."
+    )
+    webhook_allow_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Networks a webhook may reach although they are private, comma-separated.",
+    )
+    reviewer: str = Field("reviewer", min_length=1, description="Name verdicts are signed with.")
+    log_format: str = Field("text", pattern="^(text|json)$", description="text or json.")
+
+    @field_validator("webhook_allow_networks", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value.startswith(("sqlite:///", "postgresql://")):
+            raise ValueError("must start with sqlite:/// or postgresql://")
+        return value
+
+    @property
+    def dashboard_url(self) -> str:
+        """Return where people reach the dashboard, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.dashboard_port}").rstrip("/")
+
+
+def unknown_names(environment: Iterable[str]) -> list[str]:
+    """Return the ``TIDEGAUGE_*`` variables that no setting answers to, sorted.
+
+    pydantic-settings ignores a misspelt variable; a setting that silently does nothing is worse
+    than one that stops the start.
+
+    >>> unknown_names(["TIDEGAUGE_HOSTT", "TIDEGAUGE_HOST", "PATH"])
+    ['TIDEGAUGE_HOSTT']
+    """
+    known = {f"TIDEGAUGE_{name}".upper() for name in Settings.model_fields}
+    ours = {name for name in environment if name.upper().startswith("TIDEGAUGE_")}
+    return sorted(
+        name
+        for name in ours
+        if name.upper() not in known and not name.upper().startswith("TIDEGAUGE_TEST_")
+    )

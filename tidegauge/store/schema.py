@@ -1,0 +1,408 @@
+"""The tables, with units and keep-by times.
+
+Every big table carries project (and trace_id where it has one) in its primary key, has no serial
+keys and no foreign keys, so that a distributed PostgreSQL can spread it (docs/decisions/0003).
+Times are integers: ``_ns`` and ``_s`` since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+from tidegauge.bucket import Measure
+
+metadata = MetaData()
+
+_NANO = Decimal(10) ** 9
+
+
+class NanoUsd(TypeDecorator[Decimal]):
+    """US dollars, kept as whole billionths: SQLite has no decimal type, and a float would drift."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        """Return what is stored."""
+        return None if value is None else int((value * _NANO).to_integral_value())
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+        """Return what was stored, in dollars."""
+        return None if value is None else Decimal(value) / _NANO
+
+
+span = Table(
+    "span",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("trace_id", LargeBinary, primary_key=True),  # 16 bytes
+    Column("span_id", LargeBinary, primary_key=True),  # 8 bytes
+    Column("parent_span_id", LargeBinary),
+    Column("name", Text, nullable=False),
+    Column("started_ns", BigInteger, nullable=False),
+    Column("duration_s", Float, nullable=False),
+    Column("clock_invalid", Boolean, nullable=False),
+    Column("not_counted", Text),  # NULL: a call; else why it is none
+    Column("received_s", BigInteger, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("service_version", Text),
+    Column("environment", Text, nullable=False),
+    Column("use_case", Text, nullable=False),
+    Column("model", Text, nullable=False),  # what series are named by: Call.model
+    Column("user_id", Text),
+    Column("session_id", Text),
+    Column("dialect", Text, nullable=False),
+    Column("operation", Text),
+    Column("provider", Text),
+    Column("request_model", Text),
+    Column("response_model", Text),
+    Column("response_id", Text),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cached_input_tokens", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("tokens_audit", Text),
+    Column("tokens_audit_rule", Text),
+    Column("streaming", Boolean),
+    Column("time_to_first_token_s", Float),
+    Column("time_per_output_token_s", Float),
+    Column("finish_reasons", Text, nullable=False),  # joined by commas
+    Column("truncated", Boolean),
+    Column("truncation_evidence", Text),
+    Column("error_type", Text),
+    Column("status_code", Integer),
+    Column("temperature", Float),
+    Column("top_p", Float),
+    Column("max_tokens", BigInteger),
+    Column("output_type", Text),
+    Column("output_valid", Boolean),
+    Column("repetition", Float),
+    Column("prompt_name", Text),
+    Column("prompt_version", Text),
+    Column("prompt_checksum", Text),
+    Column("input_checksum", Text),
+    Column("cost_usd", NanoUsd),
+)
+# For store/spans.py window(), calls() and the Requests page: always one project, by time.
+Index("span_started", span.c.project, span.c.started_ns)
+
+# Prompts, outputs and all other attributes: compressed JSON, apart from the row statistics read.
+span_content = Table(
+    "span_content",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("trace_id", LargeBinary, primary_key=True),
+    Column("span_id", LargeBinary, primary_key=True),
+    Column("content", LargeBinary, nullable=False),  # zstd of {"input","output","attributes",...}
+)
+
+# A minute whose rollups no longer tell the truth. One row per writing transaction and minute: a
+# row is only ever inserted and deleted, so writers never wait for each other here.
+stale_minute = Table(
+    "stale_minute",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("minute_s", BigInteger, primary_key=True),
+    Column("mark", Text, primary_key=True),  # unique per transaction
+)
+
+# The names behind a series_id (a hash of them, so that no counter is needed).
+series = Table(
+    "series",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("service", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("use_case", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("first_seen_s", BigInteger, nullable=False),
+)
+
+rollup = Table(
+    "rollup",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("step_s", Integer, primary_key=True, autoincrement=False),  # 60 or 3600
+    Column("start_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("truncated", BigInteger, nullable=False),
+    Column("truncation_known", BigInteger, nullable=False),
+    Column("cost_usd", Float, nullable=False),
+    Column("cost_known", BigInteger, nullable=False),
+    *(
+        column
+        for measure in Measure
+        for column in (
+            Column(f"{measure}_n", BigInteger, nullable=False),
+            Column(f"{measure}_total", Float, nullable=False),
+            Column(f"{measure}_log_n", BigInteger, nullable=False),
+            Column(f"{measure}_log_sum", Float, nullable=False),
+            Column(f"{measure}_log_square_sum", Float, nullable=False),
+            Column(f"{measure}_histogram", LargeBinary, nullable=False),  # Histogram.pack()
+        )
+    ),
+    Column("lengths", LargeBinary, nullable=False),  # JSON: [[class, n, log, log2, tokens], ...]
+)
+
+# What was learned per series and signal; the dashboard draws its band from it.
+normal = Table(
+    "normal",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("signal", Text, primary_key=True),
+    Column("learned_s", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("hours", Integer, nullable=False),
+    Column("log_scale", Boolean, nullable=False),
+    Column("profile", Text, nullable=False),  # JSON: 48 numbers
+    Column("wander_sd", Float, nullable=False),
+    Column("state", Text, nullable=False),  # JSON: what else the detector learned
+)
+
+# The newest answer of every detector, one row per series, signal and window length.
+finding = Table(
+    "finding",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("signal", Text, primary_key=True),
+    Column("window_s", Integer, primary_key=True, autoincrement=False),
+    Column("verdict", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("since_s", BigInteger, nullable=False),
+    Column("until_s", BigInteger, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("now", Float),
+    Column("usual", Float),
+    Column("usual_low", Float),
+    Column("usual_high", Float),
+    Column("now_low", Float),
+    Column("now_high", Float),
+    Column("strength", Float, nullable=False),
+)
+
+# Every change seen in traffic: the marks on the charts, and the suspects when something moves.
+change = Table(
+    "change",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("field", Text, primary_key=True),
+    Column("at_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("before", Text),
+    Column("after", Text, nullable=False),
+    Column("silent", Boolean, nullable=False),
+)
+
+# Every value a watched field of a series has had, with its first and last call.
+field_value = Table(
+    "field_value",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("field", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("first_seen_s", BigInteger, nullable=False),
+    Column("last_seen_s", BigInteger, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("alert_id", Text, primary_key=True),  # A-<12 hex>
+    Column("project", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),  # rule, service, environment, use case, model
+    Column("series_id", BigInteger, nullable=False),
+    Column("signal", Text, nullable=False),  # a signal's name, or prompt
+    Column("members", Text, nullable=False),  # JSON: [{"signal", "series"}, ...]; the leader first
+    Column("state", Text, nullable=False),  # firing, acknowledged, resolved
+    Column("severity", Text, nullable=False),  # critical, error, warning, info
+    Column("opened_s", BigInteger, nullable=False),
+    Column("starts_s", BigInteger, nullable=False),  # when the number left its range
+    Column("updated_s", BigInteger, nullable=False),
+    Column("ends_s", BigInteger),
+    Column("sequence", Integer, nullable=False),  # rises with every message
+    Column("calm_since_s", BigInteger),  # first usual window in a row, while it still fires
+    Column("title", Text, nullable=False),
+    Column(
+        "body", Text, nullable=False
+    ),  # JSON: impact, likely_cause, first_action, evidence, links
+    Column("acknowledged_by", Text),
+)
+# For store/alerts.py open_alerts(): the open alert of a fingerprint; there is at most one.
+Index(
+    "alert_open",
+    alert.c.fingerprint,
+    unique=True,
+    sqlite_where=alert.c.state != "resolved",
+    postgresql_where=alert.c.state != "resolved",
+)
+# For store/alerts.py next_sequence() and list_alerts().
+Index("alert_fingerprint", alert.c.fingerprint)
+Index("alert_opened", alert.c.opened_s)
+
+# A signal that has moved, but not yet often enough in a row to open an alert.
+pending = Table(
+    "pending",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("since_s", BigInteger, nullable=False),  # start of the first window that moved
+    Column("counted_s", BigInteger, nullable=False),  # end of the last window that counted
+    Column("windows", Integer, nullable=False),  # how many in a row have moved
+)
+
+alert_event = Table(
+    "alert_event",
+    metadata,
+    Column("alert_id", Text, primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("at_s", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),  # firing, updated, acknowledged, resolved
+    Column("by", Text),
+    Column("text", Text, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("message_id", Text, primary_key=True),  # the webhook-id, the same on every attempt
+    Column("endpoint", Text, nullable=False),
+    Column("alert_id", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("kind", Text, nullable=False),  # alert.firing, alert.resolved, ...
+    Column("body", Text, nullable=False),  # JSON: the notice; its receiver gives it its form
+    Column("created_s", BigInteger, nullable=False),
+    Column("due_s", BigInteger, nullable=False),
+    Column("leased_until_s", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("unanswered", Integer, nullable=False),  # attempts the receiver may have taken in
+    Column("state", Text, nullable=False),  # waiting, sent, superseded, dead
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Column("last_answer", Text),  # at most 2 kB; NULL where the address is in a private network
+    Column("done_s", BigInteger),
+)
+# For store/outbox.py claim(): only waiting messages are looked up by due time.
+Index("outbox_due", outbox.c.state, outbox.c.due_s)
+# For store/outbox.py deliveries() and collapse(): the messages of one alert.
+Index("outbox_alert", outbox.c.alert_id)
+
+# A place messages go to. Its address is a secret and stays in the settings.
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("address_hash", Text, nullable=False),  # a new address starts with a clean slate
+    Column("state", Text, nullable=False),  # working, attention, disabled
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("failing_since_s", BigInteger),
+    Column("not_before_s", BigInteger, nullable=False),  # no attempt before this time
+    Column("last_ok_s", BigInteger),
+)
+
+review_item = Table(
+    "review_item",
+    metadata,
+    Column("item_id", Text, primary_key=True),  # hash of (project, trace_id, span_id, reason)
+    Column("project", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),  # hex
+    Column("span_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),  # truncated, error, extreme_length, random
+    Column("evidence", Text, nullable=False),  # one sentence, no content
+    Column("probability", Float),  # with which it was drawn; NULL where every such call is flagged
+    Column("priority", Float, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("created_s", BigInteger, nullable=False),
+    Column("call_started_s", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),  # pending, done
+    Column("lease_by", Text),
+    Column("lease_until_s", BigInteger),
+    Column("skipped_s", BigInteger),
+)
+# For store/reviews.py claim(): the best pending item.
+Index("review_item_next", review_item.c.status, review_item.c.priority)
+
+review_label = Table(
+    "review_label",
+    metadata,
+    Column("item_id", Text, primary_key=True),
+    Column("reviewer", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),  # real_problem, false_alarm, unsure
+    Column("note", Text, nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+    Column("undone_s", BigInteger),
+)
+
+# Append-only: who did what to which item; an undo is an event too.
+review_event = Table(
+    "review_event",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("item_id", Text, nullable=False),
+    Column("reviewer", Text, nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),  # claimed, labelled, undone, skipped
+    Column("verdict", Text),
+)
+
+job_run = Table(
+    "job_run",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("started_s", Float, primary_key=True),
+    Column("finished_s", Float),
+    Column("outcome", Text),  # ok, failed; NULL while it runs
+    Column("looked_at", BigInteger),  # how much it read: calls, series, messages
+    Column("error", Text),
+)
+
+# How far a job has got; moved in the transaction that wrote its results.
+watermark = Table(
+    "watermark",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("at_s", BigInteger, nullable=False),
+)
+
+# Who may run the jobs. `token` rises at every change of hands; a job's writes carry it.
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("until_s", Float, nullable=False),
+)
+
+# What the collectors took in, by hour; the ledger of the System page.
+ingest_count = Table(
+    "ingest_count",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("hour_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("outcome", Text, primary_key=True),  # accepted, duplicate, rejected:<reason>
+    Column("count", BigInteger, nullable=False),
+)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from analysis.rollup import Groups
@@ -31,6 +32,7 @@ FIELDS = {
     "temperature": "parameter",
     "top_p": "parameter",
 }
+_FIELDS_OF = attrgetter(*FIELDS)
 _SPOKEN = ("service_version", "prompt_version")  # a prompt change with one of these is no secret
 _NEAR_S = 15 * 60
 _ABSENT_S = 7 * 86_400  # a value that was away so long is new again
@@ -86,47 +88,75 @@ def series_changes(
     series: Series, rows: Sequence[Any], seen: dict[tuple[Series, str], Values]
 ) -> list[Change]:
     """Return the changes that ``rows`` (in order of time) show; ``seen`` is brought up to date."""
+    seconds = [row.started_ns // _NS for row in rows]
     found = []
-    for _, group in groupby(rows, key=lambda row: row.started_ns // (60 * _NS)):
+    for field, column in zip(FIELDS, zip(*map(_FIELDS_OF, rows), strict=True), strict=True):
+        pairs = [
+            (at, str(value)) for at, value in zip(seconds, column, strict=True) if value is not None
+        ]
+        if pairs:
+            found += _field_changes(series, field, pairs, seen)
+    return [_with_silence(change, rows, series, seen) for change in found]
+
+
+def _field_changes(
+    series: Series,
+    field: str,
+    pairs: Sequence[tuple[int, str]],
+    seen: dict[tuple[Series, str], Values],
+) -> list[Change]:
+    values = seen.get((series, field), {})
+    if _nothing_new(values, pairs):
+        seen[series, field] = observe(series, field, values, pairs)
+        return []
+    found: dict[str, Change] = {}  # by the new value: it still fills the minutes that follow
+    for _, group in groupby(pairs, key=lambda pair: pair[0] // 60):
         minute = list(group)
-        new = []
-        for field in FIELDS:
-            values = seen[series, field] if (series, field) in seen else {}
-            pairs = [
-                (row.started_ns // _NS, str(value))
-                for row in minute
-                if (value := getattr(row, field)) is not None
-            ]
-            if not pairs:
-                continue
-            values = observe(series, field, values, pairs)
-            seen[series, field] = values
-            if change := takeover(series, field, values, pairs):
-                new.append(change)
-        found += [_with_silence(change, minute, series, seen) for change in new]
-    return found
+        values = observe(series, field, values, minute)
+        if change := takeover(series, field, values, minute):
+            found.setdefault(change.after, change)
+    seen[series, field] = values
+    return list(found.values())
+
+
+def _nothing_new(values: Values, pairs: Sequence[tuple[int, str]]) -> bool:
+    """Return whether ``pairs`` hold one value that is no news: then no minute need be looked at."""
+    value = pairs[0][1]
+    if any(other != value for _, other in pairs):
+        return False
+    if not values.keys() - {value}:
+        return True
+    known = values.get(value)
+    return known is not None and pairs[0][0] - known.first_seen_s > _FRESH_S
 
 
 def observe(series: Series, field: str, values: Values, pairs: Sequence[tuple[int, str]]) -> Values:
     """Return ``values`` with one minute's (second, value) pairs added; the same twice adds once."""
     counted_to = max((v.last_seen_s for v in values.values()), default=-1)
     known = dict(values)
-    for at, value in pairs:
+    for value, times in _times(pairs).items():
         old = known.get(value)
         if old is None and len(known) >= _MAX_VALUES:
             continue
-        if old is None or at - old.last_seen_s > _ABSENT_S:
-            known[value] = FieldValue(
-                series=series, field=field, value=value, first_seen_s=at, last_seen_s=at, calls=1
-            )
-            continue
-        known[value] = replace(
-            old,
-            first_seen_s=min(old.first_seen_s, at),
-            last_seen_s=max(old.last_seen_s, at),
-            calls=old.calls + (at > counted_to),
+        anew = old is None or times[0] - old.last_seen_s > _ABSENT_S
+        known[value] = FieldValue(
+            series=series,
+            field=field,
+            value=value,
+            first_seen_s=times[0] if old is None or anew else min(old.first_seen_s, times[0]),
+            last_seen_s=times[-1] if old is None or anew else max(old.last_seen_s, times[-1]),
+            calls=len(times)
+            if old is None or anew
+            else old.calls + sum(at > counted_to for at in times),
         )
     return known
+
+
+def _times(pairs: Sequence[tuple[int, str]]) -> dict[str, list[int]]:
+    times: dict[str, list[int]] = defaultdict(list)
+    for at, value in pairs:
+        times[value].append(at)
+    return times
 
 
 def takeover(
@@ -159,20 +189,24 @@ def takeover(
 
 def _with_silence(
     change: Change,
-    minute: Sequence[Any],
+    rows: Sequence[Any],
     series: Series,
     seen: Mapping[tuple[Series, str], Values],
 ) -> Change:
     if change.field != "prompt_checksum":
         return change
     at = int((change.at - EPOCH).total_seconds())
-    spoken = any(_moved_near(seen.get((series, f), {}), minute, f, at) for f in _SPOKEN)
+    carriers = [row for row in rows if row.prompt_checksum == change.after]
+    spoken = any(_moved_near(seen.get((series, f), {}), carriers, f, at) for f in _SPOKEN)
     return replace(change, silent=not spoken)
 
 
-def _moved_near(values: Values, minute: Sequence[Any], field: str, at: int) -> bool:
-    """Return whether a value of ``field`` began, or another ended, within 15 minutes of ``at``."""
-    now = {str(value) for row in minute if (value := getattr(row, field)) is not None}
+def _moved_near(values: Values, carriers: Sequence[Any], field: str, at: int) -> bool:
+    """Return whether a value of ``field`` began, or another ended, within 15 minutes of ``at``.
+
+    ``carriers`` are the calls with the new prompt: a version of theirs did not end.
+    """
+    now = {str(value) for row in carriers if (value := getattr(row, field)) is not None}
     for value in values.values():
         if value.value in now and abs(value.first_seen_s - at) <= _NEAR_S and len(values) > 1:
             return True

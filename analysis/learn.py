@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,14 +25,22 @@ from analysis.windows import (
     profile_over,
     seconds,
 )
-from tidegauge.bucket import Bucket
-from tidegauge.clock import HOUR, floor
+from tidegauge.bucket import Bucket, Measure
+from tidegauge.clock import DAY, HOUR, MINUTE, floor
 from tidegauge.finding import Series, Signal
+from tidegauge.histogram import Histogram
 from tidegauge.normal import Normal
+from tidegauge.policy import Policy
+from tidegauge.store import normals, rollups
+from tidegauge.store.engine import Connection, Engine, read, write
+from tidegauge.store.normals import AlertSpan
 
 VERSION = 1  # of the method; what another version learned is learned anew
 _MIN_HOUR_CALLS = 5  # an hour with fewer calls teaches nothing
 _PRIOR_WINDOWS = 6.0
+_LEAST_OF_LEVEL = 0.3  # of a rate's level: an hour's usual rate is never below
+_LONG = 0.995
+_MORE_HOURS = 1.1  # so many times the hours of last time: old calls have arrived
 #: Nothing is so steady that it never wanders less: standard deviation on the ln scale.
 _FLOOR_LOG = 0.03
 #: The same for a rate: a share of the rate itself, and a tenth of a percentage point.
@@ -48,6 +57,7 @@ class Learned:
     wander: Mapping[int, float]  # by window length in minutes: variance between ordinary windows
     tail: Tail
     line: LengthLine | None = None
+    long_output: float | None = None  # tokens that 99.5 % of the answers stay below
 
     def usual(self, at: datetime, minutes: int) -> Usual:
         """Return what a window of ``minutes`` around ``at`` usually shows."""
@@ -69,6 +79,7 @@ class Learned:
             "wander": {str(k): v for k, v in self.wander.items()},
             "tail": [self.tail.start, self.tail.scale],
             "line": [line.base_s, line.per_token_s, line.reference, line.unknown] if line else None,
+            "long_output": self.long_output,
         }
 
 
@@ -80,6 +91,7 @@ def restore(normal: Normal, state: Mapping[str, Any]) -> Learned:
         wander={int(k): v for k, v in state["wander"].items()},
         tail=Tail(*state["tail"]),
         line=LengthLine(*state["line"]) if state["line"] else None,
+        long_output=state["long_output"],
     )
 
 
@@ -102,6 +114,9 @@ def learn(hours: Sequence[Bucket], signal: Signal, series: Series, now: datetime
     profile = fit(past, variance, seconds(before), pseudo) + told.recent
     if signal in RATES:
         profile = _positive(profile, past)
+        actual = told.error + told.predicted
+        predicted = _positive(told.predicted, past)
+        told = replace(told, predicted=predicted, error=actual - predicted)
     wander = _wander(told, call_variance, signal, float(np.mean(profile)))
     normal = Normal(
         series=series,
@@ -119,6 +134,7 @@ def learn(hours: Sequence[Bucket], signal: Signal, series: Series, now: datetime
         wander={60: wander},
         tail=_tail(told, call_variance, wander, signal),
         line=line,
+        long_output=_long_output(known) if signal is Signal.OUTPUT_TOKENS else None,
     )
 
 
@@ -132,10 +148,10 @@ def with_scales(learned: Learned, minutes: Sequence[Bucket], windows_min: Sequen
 
 
 def _wander_at(learned: Learned, minutes: History, length: int) -> float:
-    hour = learned.normal.wander_sd**2
+    hour: float = learned.normal.wander_sd**2
     if length >= 60:
         return hour
-    prior = hour * (60 / length) ** _GROWTH
+    prior: float = hour * (60 / length) ** _GROWTH
     if not len(minutes):
         return prior
     past = minutes.by(60 * length)
@@ -146,7 +162,7 @@ def _wander_at(learned: Learned, minutes: History, length: int) -> float:
     shown = excess_variance(errors, sampling, prior, _PRIOR_WINDOWS)
     # Windows with few calls say little of the wander: their own noise hides it.
     doubt = 2 / float(np.sum(1 / np.square(shown + sampling)))
-    trust = prior**2 / (prior**2 + doubt)
+    trust: float = prior**2 / (prior**2 + doubt)
     return max(hour, prior + trust * (shown - prior))
 
 
@@ -158,19 +174,24 @@ def _call_variance(past: History, signal: Signal) -> float:
     within = past.squares - np.square(past.total) / past.n
     # Two calls at least differ by what the histogram of a quiet model differs by.
     spread = float(within.sum()) / max(n - len(past), 1.0)
-    return max(spread, _FLOOR_LOG**2)
+    return max(spread, _FLOOR_LOG * _FLOOR_LOG)
 
 
-def _positive(profile: Numbers, past: History) -> Numbers:
-    """Return a rate's profile, nowhere below what so few calls can exclude."""
-    floor = 0.5 / (float(past.n.sum()) + 1)
-    return np.asarray(np.clip(profile, floor, 1.0))
+def _positive(rates: Numbers, past: History) -> Numbers:
+    """Return a rate's profile, nowhere far below its level.
+
+    An hour of the day that happened to see no event yet is not one without events: held against
+    almost 0, its first event would look like a miracle.
+    """
+    level = (float(past.total.sum()) + 0.5) / (float(past.n.sum()) + 1)
+    return np.asarray(np.clip(rates, _LEAST_OF_LEVEL * level, 1.0))
 
 
 def _floor(signal: Signal, level: float) -> float:
     if signal in RATES:
-        return max(_FLOOR_RATE * level, _FLOOR_POINTS) ** 2
-    return _FLOOR_LOG**2
+        least = max(_FLOOR_RATE * level, _FLOOR_POINTS)
+        return least * least
+    return _FLOOR_LOG * _FLOOR_LOG
 
 
 def _wander(told: Replayed, call_variance: float, signal: Signal, level: float) -> float:
@@ -186,5 +207,89 @@ def _tail(told: Replayed, call_variance: float, wander: float, signal: Signal) -
         return Tail()
     if signal in RATES:
         events = np.round((told.error + told.predicted) * told.n)
-        return tail_of(rate_nats(events, told.n, np.maximum(told.predicted, 1e-6), wander))
+        return tail_of(rate_nats(events, told.n, told.predicted, wander))
     return tail_of(mean_nats(told.error / np.sqrt(wander + call_variance / told.n)))
+
+
+def _long_output(hours: Sequence[Bucket]) -> float | None:
+    whole: Counter[int] = Counter()
+    for one in hours:
+        whole.update(one.measured(Measure.OUTPUT_TOKENS).histogram.counts)
+    return Histogram(whole).quantile(_LONG)
+
+
+def relearn(engine: Engine, policy: Policy, now: datetime) -> int:
+    """Learn every project that is due and return how many (series, signal) were learned.
+
+    Due: once an hour, and as soon as old calls have arrived. Cheap when nothing is due.
+    """
+    with read(engine) as db:
+        due = [p for p in rollups.projects(db) if _is_due(db, p, now)]
+    return sum(_relearn_project(engine, project, policy, now) for project in due)
+
+
+def _is_due(db: Connection, project: str, now: datetime) -> bool:
+    hours = normals.hours_known(db, project)
+    newest = normals.newest(db, project, VERSION)
+    if newest is None or not hours:
+        return bool(hours)
+    learned_at, hours_then = newest
+    return learned_at < floor(now, HOUR) or hours > _MORE_HOURS * hours_then
+
+
+def _relearn_project(engine: Engine, project: str, policy: Policy, now: datetime) -> int:
+    with read(engine) as db:
+        series = rollups.series_of(db, project)
+        alerts = normals.alert_spans(db, project, now - LONGEST_DAYS * DAY)
+        hours_known = normals.hours_known(db, project)
+    count = 0
+    for one in series.values():
+        with read(engine) as db:  # one series at a time: short transactions, bounded memory
+            hours = _read(db, one, rollups.HOUR_S, now - LONGEST_DAYS * DAY, now)
+            minutes = _read(db, one, rollups.MINUTE_S, now - DAY, now) if hours else []
+        mine = [span for span in alerts if span.series == one]
+        learned = learn_series(one, hours, minutes, mine, policy, now)
+        with write(engine) as db:
+            normals.write_normals(
+                db, [(x.normal, x.state() | {"project_hours": hours_known}) for x in learned]
+            )
+        count += len(learned)
+    with write(engine) as db:
+        normals.forget_normals(db, project, now - DAY)
+    return count
+
+
+def _read(
+    db: Connection, one: Series, step_s: int, since: datetime, until: datetime
+) -> list[Bucket]:
+    return rollups.read_buckets(db, one.project, step_s, since, until, series=one)
+
+
+def learn_series(
+    series: Series,
+    hours: Sequence[Bucket],
+    minutes: Sequence[Bucket],
+    alerts: Sequence[AlertSpan],
+    policy: Policy,
+    now: datetime,
+) -> list[Learned]:
+    """Return what is normal for every signal of one series that has been seen."""
+    found = []
+    for signal in Signal:
+        open_alerts = [span for span in alerts if span.signal is signal]
+        learned = learn(_teaching(hours, open_alerts, HOUR), signal, series, now)
+        if learned:
+            calm = _teaching(minutes, open_alerts, MINUTE)
+            found.append(with_scales(learned, calm, policy.windows_min))
+    return found
+
+
+def _teaching(
+    buckets: Sequence[Bucket], alerts: Sequence[AlertSpan], step: timedelta
+) -> list[Bucket]:
+    """Return the buckets outside the alerts. After a day in an alert the new level is the usual."""
+    spans = [
+        (span.since - step, min(span.until or span.since + DAY, span.since + DAY))
+        for span in alerts
+    ]
+    return [b for b in buckets if not any(since < b.start < until for since, until in spans)]

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice, pairwise
 from typing import Any, Protocol
 
 from tidegauge.bucket import Bucket, LengthClass, Measure, Measured, length_class, merge
@@ -22,7 +22,7 @@ _MINUTE_NS = 60 * 1_000_000_000
 _NEAR = 10 * MINUTE
 #: A chunk aims at this many buckets, and at no more than so many calls: SQLite has one writer, and
 #: ingest waits while a chunk is written (about 0.1 s).
-_CHUNK_BUCKETS, _CHUNK_CALLS = 1000, 20_000
+_CHUNK_BUCKETS, _CHUNK_CALLS = 1500, 8_000
 _FIRST_CHUNK = 10 * MINUTE
 _LONGEST_CHUNK = 1440 * MINUTE
 
@@ -98,13 +98,23 @@ def _roll_project(
 
 
 def _chunk_size(stale: Sequence[Stale], first: int, span: timedelta) -> int:
-    """Return how many stale minutes from ``first`` on are near each other and within ``span``."""
+    """Return how many stale minutes from ``first`` on are near each other and in one chunk."""
+    end = _chunk_end(stale[first].minute, span)
     size = 1
-    for before, one in zip(stale[first:], stale[first + 1 :], strict=False):
-        if one.minute - before.minute > _NEAR or one.minute - stale[first].minute >= span:
+    for before, one in pairwise(islice(stale, first, None)):
+        if one.minute - before.minute > _NEAR or one.minute >= end:
             break
         size += 1
     return size
+
+
+def _chunk_end(start: datetime, span: timedelta) -> datetime:
+    """Return where a chunk of about ``span`` ends: at a full hour, or within the first one.
+
+    An hour cut in two is read back and built twice.
+    """
+    whole = floor(start + span, HOUR)
+    return whole if whole > start else start + span
 
 
 def _roll_chunk(

@@ -80,7 +80,7 @@ def flags_of(row: Any, long_output: float | None, sample_share: float) -> list[F
     if length is not None and long_output and length > _EXTREME * long_output:
         usual = f"99.5 % of this series' answers have at most {long_output:,.0f}"
         reasons.append(("extreme_length", f"{_tokens(length)} of output; {usual}.", None))
-    if 0 < sample_share and draw(row.trace_id, row.span_id) < sample_share:
+    if sample_share > 0 and draw(row.trace_id, row.span_id) < sample_share:
         reasons.append(("random", f"Drawn at random, 1 of {1 / sample_share:,.0f}.", sample_share))
     return [_item(row, *reason) for reason in reasons]
 
@@ -98,13 +98,16 @@ def draw(trace_id: bytes, span_id: bytes) -> float:
 def within_quota(
     items: Sequence[FlaggedItem], spent: Mapping[tuple[str, str, int], int], quota: int
 ) -> list[FlaggedItem]:
-    """Return the first ``quota`` items of each service, reason and hour, less those ``spent``."""
+    """Return the first ``quota`` items of each service, reason and hour, less those ``spent``.
+
+    Random draws are all kept: with some left out, their probability would no longer be known.
+    """
     used = Counter(spent)
     kept = []
     for item in sorted(items, key=lambda item: (item.call_started_at, item.item_id)):
         hour = int(floor(item.call_started_at, HOUR).timestamp())
         key = (item.service, item.reason, hour)
-        if used[key] < quota:
+        if item.probability is not None or used[key] < quota:
             used[key] += 1
             kept.append(item)
     return kept

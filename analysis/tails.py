@@ -88,11 +88,13 @@ def tail_of(nats: Numbers) -> Tail:
     """
     if not len(nats):
         return Tail()
-    start, top = np.quantile(nats, [1 - TAIL_SHARE, _CENSORED_FROM])
-    above = np.minimum(nats[nats > start], top) - start
-    whole = int(np.count_nonzero(above < top - start))  # the censored ones count as time only
+    low, top = np.quantile(nats, [1 - TAIL_SHARE, _CENSORED_FROM])
+    start = max(float(low), Tail().start)  # rare events: most windows show 0 nats
+    beyond = nats[nats > start]
+    above = np.minimum(beyond, max(top, start)) - start
+    whole = int(np.count_nonzero(beyond <= top))  # the censored ones count as time only
     scale = (float(above.sum()) + _PRIOR_EXCEEDANCES) / (whole + _PRIOR_EXCEEDANCES)
-    return Tail(max(float(start), Tail().start), min(max(scale, 1.0), _MAX_SCALE))
+    return Tail(start, min(max(scale, 1.0), _MAX_SCALE))
 
 
 def threshold(tail: Tail, windows_per_week: float, alarms_per_week: float) -> float:
@@ -118,4 +120,5 @@ def wilson(events: float, n: float) -> tuple[float, float]:
     share, scale = events / n, 1 + z * z / n
     middle = (share + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    low = middle - half if events > 0 else 0.0  # else rounding leaves a trace of 1e-17
+    return max(low, 0.0), min(middle + half, 1.0)

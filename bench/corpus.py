@@ -65,8 +65,8 @@ def tally_case(meta: Path, tally: Counter[str]) -> None:
         "input": truth["input_tokens_total"],
         "output": truth["output_tokens_total"],
     }
-    for name in found:
-        tally[name] += found[name]
+    for name, sum_found in found.items():
+        tally[name] += sum_found
         tally["true " + name] += true[name]
     tally["over"] += any(found[name] > true[name] for name in ("input", "output"))
 

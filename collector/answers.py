@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collector.intake import Rejection
 
 REASONS = 10  # told of one request; with REASON_CHARS this keeps the message under 4 KiB
-REASON_CHARS = 300
+REASON_CHARS = 200
 
 
 class Signal(StrEnum):
@@ -61,7 +61,8 @@ def status(code: int, message: str, *, json: bool) -> bytes:
     """Return the body of a refusal; ``code`` is a gRPC status number."""
     if json:
         return orjson.dumps({"code": code, "message": message})
-    return Status(code=code, message=message).SerializeToString()
+    body: bytes = Status(code=code, message=message).SerializeToString()
+    return body
 
 
 def reasons(rejected: Sequence[Rejection]) -> str:

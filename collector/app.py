@@ -34,9 +34,9 @@ _HTTP_STATUS = {
 _RPC_CODE = {400: 3, 404: 5, 405: 12, 413: 8, 415: 3, 503: 14}
 
 
-def create_app(desk: Desk, doctor: Doctor) -> Starlette:
+def create_app(desk: Desk, doctor: Doctor, *, body_within_s: float = BODY_WITHIN_S) -> Starlette:
     """Return the HTTP application; a slash at the end of a path is served, never redirected."""
-    handlers = {signal: _export(desk, signal) for signal in Signal}
+    handlers = {signal: _export(desk, signal, body_within_s) for signal in Signal}
     routes = [
         Route(f"/v1/{signal}{slash}", handlers[signal], methods=["POST"])
         for signal in Signal
@@ -52,37 +52,35 @@ def create_app(desk: Desk, doctor: Doctor) -> Starlette:
     return app
 
 
-def _export(desk: Desk, signal: Signal) -> Handler:
-    take = _take_traces if signal is Signal.TRACES else _take_unstored
-
+def _export(desk: Desk, signal: Signal, body_within_s: float) -> Handler:
     async def handle(request: Request) -> Response:
         json = _is_json(request)
         try:
-            body = await take(desk, signal, request)
-        except Exception as error:
+            answer = await _take(desk, signal, request, json, body_within_s)
+        except Exception as error:  # noqa: BLE001  (a 500 would make clients drop good data)
             return _refused(desk.refuse("http", signal, error), json=json is not False)
         desk.count("http", signal, "ok")
-        return Response(body, media_type=JSON if json else PROTOBUF)
+        return Response(answer, media_type=JSON if json else PROTOBUF)
 
     return handle
 
 
-async def _take_traces(desk: Desk, _: Signal, request: Request) -> bytes:
-    json = _known_type(request)
+async def _take(
+    desk: Desk, signal: Signal, request: Request, json: bool | None, body_within_s: float
+) -> bytes:
+    """Return the body of the answer, once the request is stored."""
+    if json is None:
+        message = f"Content-Type must be {PROTOBUF} or {JSON}"
+        raise Refusal(Answer.UNSUPPORTED, "unknown_type", message)
     held = desk.in_flight.open()
-    body = await _read(request, held, desk.max_bytes)
+    body = await _read(request, held, desk.max_bytes, body_within_s)
+    if signal is not Signal.TRACES:
+        held.release()
+        return success(signal, message=desk.not_stored_yet(signal), json=json)
     encoding = request.headers.get("content-encoding")
     rejected = await desk.export(body, held, json=json, encoding=encoding)
     message = reasons(rejected) if rejected else ""
-    return success(Signal.TRACES, rejected=len(rejected), message=message, json=json)
-
-
-async def _take_unstored(desk: Desk, signal: Signal, request: Request) -> bytes:
-    json = _known_type(request)
-    held = desk.in_flight.open()
-    await _read(request, held, desk.max_bytes)
-    held.release()
-    return success(signal, message=desk.not_stored_yet(signal), json=json)
+    return success(signal, rejected=len(rejected), message=message, json=json)
 
 
 def _is_json(request: Request) -> bool | None:
@@ -91,20 +89,12 @@ def _is_json(request: Request) -> bool | None:
     return {JSON: True, PROTOBUF: False}.get(sent)
 
 
-def _known_type(request: Request) -> bool:
-    json = _is_json(request)
-    if json is None:
-        message = f"Content-Type must be {PROTOBUF} or {JSON}"
-        raise Refusal(Answer.UNSUPPORTED, "unknown_type", message)
-    return json
-
-
-async def _read(request: Request, held: Held, limit: int) -> bytes:
+async def _read(request: Request, held: Held, limit: int, within_s: float) -> bytes:
     """Return the body, with or without a Content-Length. Gives ``held`` back if it fails."""
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_WITHIN_S):
+        async with asyncio.timeout(within_s):
             async for part in request.stream():
                 size += len(part)
                 if size > limit:
@@ -113,7 +103,7 @@ async def _read(request: Request, held: Held, limit: int) -> bytes:
                 parts.append(part)
     except TimeoutError:
         held.release()
-        message = f"the body did not arrive within {BODY_WITHIN_S:g} s"
+        message = f"the body did not arrive within {within_s:g} s"
         raise Refusal(Answer.LATER, "slow_body", message) from None
     except ClientDisconnect:
         held.release()

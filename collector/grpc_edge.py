@@ -54,7 +54,7 @@ def _export(
     async def handle(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
             answer = await take(desk, signal, body)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # An error that is let through becomes UNKNOWN, and the client drops the batch.
             return await _abort(context, desk.refuse("grpc", signal, error))
         desk.count("grpc", signal, "ok")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from collector import dialects, limits, otlp
 from collector.raw import RawSpan, Rejected
 from collector.redact import Rules, redact
 from tidegauge.call import Call
 from tidegauge.pricing import price
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +53,19 @@ def take_in(
     def finish(raw: RawSpan) -> Call:
         return price(redact(dialects.normalise(raw, project), rules))
 
-    calls, unreadable = _each(decoded.spans, finish)
+    calls, unreadable = each(decoded.spans, finish)
     invalid = [Rejection(_kind(span), span.reason) for span in decoded.rejected]
     return Batch(calls, invalid + unreadable, len(body))
 
 
-def _each(
-    spans: Sequence[RawSpan], finish: Callable[[RawSpan], Call]
-) -> tuple[list[Call], list[Rejection]]:
-    calls: list[Call] = []
+def each(spans: Sequence[A], finish: Callable[[A], B]) -> tuple[list[B], list[Rejection]]:
+    """Return ``finish`` of every span, and a rejection for each on which it raises."""
+    calls: list[B] = []
     rejected: list[Rejection] = []
     for raw in spans:
         try:
             calls.append(finish(raw))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # One attribute that a dialect did not expect must not cost the sender the whole batch.
             # The message of the error may hold content, so only its type is told.
             reason = f"Tidegauge could not read this span ({type(error).__name__})"

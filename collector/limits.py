@@ -161,6 +161,7 @@ class _Walk:
     def message(self, at: int, end: int, kind: int, depth: int) -> None:
         """Walk the fields of one message, and the messages inside it."""
         body, inside, most = self.body, _INSIDE[kind], self.limits.fields
+        may_be_plain = depth < self.limits.depth  # a value would be one level deeper
         fields = self.fields
         while at < end:
             fields += 1
@@ -180,12 +181,12 @@ class _Walk:
                 if stop > end:
                     _broken("a length runs past the end of its message")
                 child = inside.get(tag >> 3)
-                if child is not None and not (child == _ATTRIBUTE and self.is_plain(at, stop)):
+                if child == _ATTRIBUTE and may_be_plain and self.is_plain(at, stop):
+                    fields += 3  # key, value, and the one field of the value
+                elif child is not None:
                     self.fields = fields
                     self.enter(at, stop, child, depth)
                     fields = self.fields
-                elif child is not None:
-                    fields += 3  # key, value, and the one field of the value
                 at = stop
             elif wire == _VARINT:
                 _, at = self.varint(at)

@@ -32,7 +32,8 @@ class Metrics:
         self._lock = threading.Lock()
 
     def add(self, name: str, amount: float = 1, /, **labels: str) -> None:
-        """Raise a counter."""
+        """Raise a counter. Raises KeyError for a name without a help text."""
+        _HELP[name]
         with self._lock:
             self._counts[name, tuple(sorted(labels.items()))] += amount  # type: ignore[assignment]
 
@@ -49,10 +50,16 @@ class Metrics:
         for name, text in _HELP.items():
             kind = "counter" if name.endswith("_total") else "gauge"
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-            lines += [f"{n}{_braces(labels)} {v:g}" for (n, labels), v in counts if n == name]
+            lines += [
+                f"{n}{_braces(labels)} {_number(v)}" for (n, labels), v in counts if n == name
+            ]
             if name in gauges:
-                lines.append(f"{name} {gauges[name]:g}")
+                lines.append(f"{name} {_number(gauges[name])}")
         return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.6f}"
 
 
 def _braces(labels: Labels) -> str:

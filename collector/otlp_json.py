@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from collector.raw import (
 )
 
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+_HEX = re.compile(r"[0-9a-fA-F]+")  # int(text, 16) would also take "0x" and "_"
 _STATUSES = ("UNSET", "OK", "ERROR")
 
 
@@ -162,15 +164,7 @@ def _id(value: Any, name: str, digits: int) -> str:
 
 
 def _is_hex(text: str, digits: int) -> bool:
-    return len(text) == digits and text.isascii() and text.isalnum() and _parses(text)
-
-
-def _parses(text: str) -> bool:
-    try:
-        int(text, 16)
-    except ValueError:
-        return False
-    return True
+    return len(text) == digits and _HEX.fullmatch(text) is not None
 
 
 def _parent(value: Any) -> str | None:

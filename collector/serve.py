@@ -76,7 +76,7 @@ async def _serve(settings: Settings, engine: Engine) -> None:
         try:
             await _edges(settings, desk, doctor, http_socket, stop)
         finally:
-            await asyncio.to_thread(writer.close)
+            await asyncio.to_thread(writer.close, STOP_WITHIN_S)
             doctor.close()
             engine.dispose()
 

@@ -1,7 +1,7 @@
 """Group commit: many requests, one transaction; each is acknowledged after the commit.
 
-One thread reads the requests and stores them, one after the other: two threads that share the
-interpreter, one decoding and one inserting, take several times as long (docs/decisions).
+One thread reads the requests and stores them, one after the other. With threads of their own for
+decoding, the two fight for the interpreter: 3,770 spans/s instead of 4,050 (2 cores, SQLite).
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Writer:
             taken, more = self._take()
             try:
                 self._commit(taken)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 # A writer that ends would answer nobody ever again.
                 log.get(__name__).error("group failed", error=type(error).__name__)
                 _fail(taken, error)
@@ -128,7 +128,7 @@ class Writer:
             if not waiting.receipt.set_running_or_notify_cancel():
                 return None
             batch = waiting.read()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             waiting.receipt.set_exception(error)  # the edge that waits knows what to answer
             return None
         finally:
@@ -145,7 +145,7 @@ class Writer:
                 self._store(calls, len(group))
         except StoreBusy as error:
             _fail(group, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             if len(group) > 1:
                 for one in group:
                     self._commit([one])
@@ -162,7 +162,7 @@ class Writer:
         refused: list[Rejection] = []
         try:
             self._store_most(one.batch.calls, refused)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             _fail([one], error)
             return
         for rejection in refused:
@@ -210,7 +210,7 @@ class Writer:
 
         try:
             self._with_noted(count_only)
-        except Exception as error:  # they stay noted
+        except Exception as error:  # noqa: BLE001  (they stay noted)
             log.get(__name__).warning("counts not stored", error=type(error).__name__)
 
     def _with_noted(self, store: Callable[[Mapping[str, int]], T]) -> T:

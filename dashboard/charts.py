@@ -18,8 +18,9 @@ from tidegauge.normal import Normal
 Figure = dict[str, Any]
 
 CONFIG = {"displaylogo": False, "scrollZoom": False, "displayModeBar": False}
-LANE_SHARE = 0.14  # of the plot's height, for the change lane
-MOST_LABELS = 6  # more changes than this are only told in the tooltip: labels would overlap
+LANE_SHARE = 0.16  # of the plot's height, for the change lane
+LABEL_SHARE = 0.25  # of the width; changes nearer than this in one row have no room for a label
+_ROWS = (0.5, -0.5)  # of the change lane
 MOST_MARKS = 60  # newest; a chart with more lines shows nothing
 
 
@@ -167,15 +168,17 @@ def _band(story: Story, theme: Theme) -> list[Figure]:
 def _lane(story: Story, theme: Theme) -> Figure:
     changes = list(story.changes)[-MOST_MARKS:]
     marks = [MARKS.get(change.kind, OTHER_MARK) for change in changes]
-    labels = [_label(change) for change in changes]
-    few = len(changes) <= MOST_LABELS
+    spots = _spots(changes, story)
     return {
         "type": "scatter",
-        "mode": "markers+text" if few else "markers",
+        "mode": "markers+text",
         "x": [_time(change.at) for change in changes],
-        "y": [0] * len(changes),
+        "y": [row for row, _ in spots],
         "yaxis": "y2",
-        "text": labels if few else [],
+        "text": [
+            _label(change) if named else ""
+            for change, (_, named) in zip(changes, spots, strict=True)
+        ],
         "textposition": [_side(change, story) for change in changes],
         "textfont": {"size": 11, "color": theme.text},
         "marker": {
@@ -188,6 +191,19 @@ def _lane(story: Story, theme: Theme) -> Figure:
         "cliponaxis": False,
         "name": "changes",
     }
+
+
+def _spots(changes: Sequence[Change], story: Story) -> list[tuple[float, bool]]:
+    """Return each change's row in the lane, and whether its label has room there."""
+    near = (story.until - story.since) * LABEL_SHARE
+    last: dict[float, datetime] = {}
+    spots = []
+    for change in changes:
+        free = [row for row in _ROWS if row not in last or change.at - last[row] > near]
+        row = free[0] if free else _ROWS[0]
+        spots.append((row, bool(free)))
+        last[row] = change.at
+    return spots
 
 
 def _label(change: Change) -> str:
@@ -207,8 +223,12 @@ def _brief(value: str) -> str:
 
 
 def _side(change: Change, story: Story) -> str:
-    late = change.at > story.since + (story.until - story.since) * 0.75
-    return "middle left" if late else "middle right"
+    return "middle left" if _late(change.at, story) else "middle right"
+
+
+def _late(at: datetime, story: Story) -> bool:
+    """Return whether text to the right of ``at`` would leave the chart."""
+    return at > story.since + (story.until - story.since) * (1 - LABEL_SHARE)
 
 
 def _layout(story: Story, theme: Theme, height: int) -> Figure:
@@ -292,7 +312,7 @@ def _change_shapes(story: Story, theme: Theme) -> list[Figure]:
             "yref": "paper",
             "x0": _time(change.at),
             "x1": _time(change.at),
-            "y0": LANE_SHARE / 2 if story.lane else 0,
+            "y0": LANE_SHARE / 4 if story.lane else 0,
             "y1": 1,
             "line": {
                 # Plotly's default black disappears in dark mode
@@ -314,9 +334,9 @@ def _annotations(story: Story, theme: Theme) -> list[Figure]:
             "xref": "x",
             "y": 1,
             "yref": "paper",
-            "xanchor": "left",
+            "xanchor": "right" if _late(mark.since, story) else "left",
             "yanchor": "top",
-            "text": html.escape(f"alert {mark.alert_id}"),
+            "text": "alert",
         }
         for mark in list(story.alerts)[-3:]
     ]

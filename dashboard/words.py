@@ -10,27 +10,28 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^=&'\"@/])")
 #: Control characters, and those that change the reading direction: a name could hide its end.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _LONGEST = 80  # characters of a name
+SENTENCE = 300  # characters of a title or a sentence of ours that holds names
 
 
-def md(name: object) -> str:
+def md(name: object, longest: int = _LONGEST) -> str:
     r"""Return a name that a client chose as Markdown that shows it and does nothing else.
 
     >>> md("![x](http://evil/x.png)")
     '\\!\\[x\\]\\(http\\:\u200b\\/\\/evil\\/x\\.png\\)'
     """
-    escaped = _MARKUP.sub(r"\\\1", plain(name))
+    escaped = _MARKUP.sub(r"\\\1", plain(name, longest))
     # Markdown makes bare addresses into links even where every sign of them is escaped
     return escaped.replace(r"\:\/\/", "\\:\u200b\\/\\/").replace(r"www\.", "www\u200b\\.")
 
 
-def plain(name: object) -> str:
-    """Return a name on one line, without signs that cannot be seen, at most 80 characters long.
+def plain(name: object, longest: int = _LONGEST) -> str:
+    """Return a name on one line, without signs that cannot be seen, cut to ``longest`` characters.
 
     >>> plain("a\\nb")
     'a b'
     """
     text = _UNSEEN.sub(" ", str(name)).strip()
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def number(value: float | None, unit: str) -> str:
@@ -67,6 +68,18 @@ def short(value: float) -> str:
     return f"{value / 1_000_000:.3g}M"
 
 
+def size(count: float) -> str:
+    """Return bytes in the largest fitting unit.
+
+    >>> size(900), size(12_400_000)
+    ('900 B', '12.4 MB')
+    """
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= length:
+            return f"{count / length:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
 def times(ratio: float | None) -> str:
     """Return a ratio in words.
 
@@ -85,6 +98,8 @@ def against(now: float | None, usual: float | None) -> str | None:
     if now is None or not usual:
         return None
     change = (now / usual - 1) * 100
+    if abs(change) < 0.5:
+        return "0 %"
     return f"{change:+.0f} %" if abs(change) < 1000 else f"{now / usual:.0f}x"
 
 

@@ -62,9 +62,10 @@ class Histogram:
 
     def __add__(self, other: Histogram) -> Histogram:
         """Return both taken together."""
-        counts = Counter(dict(self.counts))
-        counts.update(other.counts)
-        return Histogram(dict(counts), self.zeros + other.zeros)
+        counts = dict(self.counts)
+        for index, count in other.counts.items():
+            counts[index] = counts.get(index, 0) + count
+        return Histogram(counts, self.zeros + other.zeros)
 
     def quantile(self, q: float) -> float | None:
         """Return the value below which a share ``q`` lies, to a bucket's width. If empty, None.

@@ -31,5 +31,5 @@ def configure(log_format: str = "text", *, process: str) -> None:
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of one module."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(logger=name)
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(logger=name)
     return logger

@@ -12,7 +12,9 @@ ABORTED = "aborted"  # by the client: no failure of the provider
 
 _OK, _ERROR = 1, 2  # span status
 _STATUS = ("http.response.status_code", "http.status_code")
-_STATUS_IN_TEXT = re.compile(r"(?:error code|status code|status|http)\W{0,3}([45]\d\d)\b", re.IGNORECASE)
+_STATUS_IN_TEXT = re.compile(
+    r"(?:error code|status code|status|http)\W{0,3}([45]\d\d)\b", re.IGNORECASE
+)
 _BY_STATUS = {
     401: "auth",
     403: "auth",

@@ -166,6 +166,11 @@ def _of_responses_api(answer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _of_generations(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the reasons in LangChain's result, which may hold an answer of Responses."""
     batches = answer.get("generations")
     batch = batches[0] if isinstance(batches, list) and batches else None
-    return _words(batch, "generation_info", "finish_reason")
+    found = _words(batch, "generation_info", "finish_reason")
+    if found or not isinstance(batch, list) or len(batch) != 1:
+        return found
+    metadata = _at(batch[0], "message", "kwargs", "response_metadata")
+    return _of_responses_api(metadata) if isinstance(metadata, dict) else ()

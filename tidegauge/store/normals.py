@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Table, delete, func, or_, select
 
+from tidegauge.alert import PROMPT, load_members
 from tidegauge.finding import Finding, Series, Signal, Verdict
 from tidegauge.normal import Normal
 from tidegauge.store.engine import Connection, insert_into
@@ -24,7 +25,7 @@ _VALUES = ("now", "usual", "usual_low", "usual_high", "now_low", "now_high", "st
 class AlertSpan:
     """When one signal of one series was in an alert; ``until`` None: it still is."""
 
-    series_id: int
+    series: Series
     signal: Signal
     since: datetime
     until: datetime | None
@@ -61,6 +62,20 @@ def read_normals(
     ]
 
 
+def newest(db: Connection, project: str, version: int) -> tuple[datetime, int] | None:
+    """Return when the project was last learned, and how many hours it then had."""
+    query = select(normal.c.learned_s, normal.c.state).where(
+        normal.c.project == project, normal.c.version == version
+    )
+    row = db.execute(query.order_by(normal.c.learned_s.desc()).limit(1)).first()
+    return (from_s(row.learned_s), orjson.loads(row.state)["project_hours"]) if row else None
+
+
+def forget_normals(db: Connection, project: str, before: datetime) -> None:
+    """Delete what was last learned before: its series has sent nothing for weeks."""
+    db.execute(delete(normal).where(normal.c.project == project, normal.c.learned_s < to_s(before)))
+
+
 def write_findings(db: Connection, findings: Iterable[Finding]) -> None:
     """Keep ``findings`` as the newest answers of their series, signal and window length."""
     _upsert(db, finding, [_finding_row(one) for one in findings], 4)
@@ -90,19 +105,19 @@ def hours_known(db: Connection, project: str) -> int:
 
 def alert_spans(db: Connection, project: str, since: datetime) -> list[AlertSpan]:
     """Return the alerts that were open at some time after ``since``."""
-    columns = (alert.c.series_id, alert.c.signal, alert.c.starts_s, alert.c.ends_s)
-    query = select(*columns).where(
+    query = select(alert.c.members, alert.c.starts_s, alert.c.ends_s).where(
         alert.c.project == project, or_(alert.c.ends_s.is_(None), alert.c.ends_s >= to_s(since))
     )
     return [
         AlertSpan(
-            row.series_id,
-            Signal(row.signal),
+            member.series,
+            Signal(member.signal),
             from_s(row.starts_s),
             None if row.ends_s is None else from_s(row.ends_s),
         )
         for row in db.execute(query)
-        if row.signal in Signal._value2member_map_  # a silent prompt change has no signal
+        for member in load_members(row.members)
+        if member.signal != PROMPT  # a silent prompt change is no number
     ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Row, delete, func, or_, select, update
+from sqlalchemy import Row, case, delete, func, or_, select, update
 
 from tidegauge.alert import Notice, dump_notice, load_notice
 from tidegauge.store.engine import Connection, insert_into
@@ -16,6 +16,7 @@ from tidegauge.store.schema import endpoint, outbox
 from tidegauge.store.times import from_s, to_s
 
 LEASE_S = 60  # a message is hidden from other workers this long; an attempt takes at most 10 s
+CALM_FROM, PAUSE_S = 3, 60
 _READ_AT_ONCE = 500
 
 
@@ -29,6 +30,25 @@ class Message:
     notice: Notice
     created_at: datetime
     attempts: int  # this one included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How an attempt that was no success ended."""
+
+    status: int | None
+    error: str
+    answer: str | None
+    answered: bool  # False: the receiver may have taken it in all the same
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Return what is kept of it."""
+        return {
+            "last_status": self.status,
+            "last_error": self.error,
+            "last_answer": self.answer,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +176,17 @@ def claim(db: Connection, now: datetime, skip: Sequence[str] = ()) -> Message | 
     return None
 
 
+def due(db: Connection, now: datetime, skip: Sequence[str] = ()) -> bool:
+    """Return whether claim would find a message. Reads only."""
+    return bool(_heads(db, now, skip))
+
+
+def untidy(db: Connection) -> bool:
+    """Return whether collapse or bury may have something to do. Reads only."""
+    waiting = select(outbox.c.message_id).where(outbox.c.state == "waiting")
+    return db.execute(waiting.limit(1)).first() is not None
+
+
 def sent(db: Connection, message: Message, status: int, now: datetime) -> None:
     """Note that the receiver has taken the message."""
     values = {"state": "sent", "done_s": to_s(now), "last_error": None, "last_answer": None}
@@ -163,45 +194,21 @@ def sent(db: Connection, message: Message, status: int, now: datetime) -> None:
     _endpoint_ok(db, message.endpoint, now)
 
 
-def again(
-    db: Connection,
-    message: Message,
-    now: datetime,
-    *,
-    due: datetime,
-    pause: timedelta,
-    status: int | None,
-    error: str,
-    answer: str | None,
-    answered: bool,
-) -> None:
-    """Put the message off until ``due``, and all of its endpoint for ``pause``."""
-    values: dict[str, Any] = {
-        "due_s": to_s(due),
-        "last_status": status,
-        "last_error": error,
-        "last_answer": answer,
-    }
-    if answered:
+def again(db: Connection, message: Message, now: datetime, tried: Attempt, due: datetime) -> None:
+    """Put the message off until ``due``."""
+    values: dict[str, Any] = {"due_s": to_s(due), **tried.columns}
+    if tried.answered:
         values["unanswered"] = outbox.c.unanswered - 1
     _finish(db, message, values)
-    _endpoint_failed(db, message.endpoint, now, now + pause)
+    _endpoint_failed(db, message.endpoint, now)
 
 
 def dead(
-    db: Connection,
-    message: Message,
-    now: datetime,
-    *,
-    status: int | None,
-    error: str,
-    answer: str | None,
-    endpoint_state: str,
+    db: Connection, message: Message, now: datetime, tried: Attempt, endpoint_state: str
 ) -> None:
     """Give the message up; it is kept and shown. ``endpoint_state``: attention or disabled."""
-    values = {"last_status": status, "last_error": error, "last_answer": answer}
-    _finish(db, message, {**values, "state": "dead", "done_s": to_s(now)})
-    _endpoint_failed(db, message.endpoint, now, now)
+    _finish(db, message, {**tried.columns, "state": "dead", "done_s": to_s(now)})
+    _endpoint_failed(db, message.endpoint, now)
     db.execute(
         update(endpoint)
         .where(endpoint.c.name == message.endpoint, endpoint.c.state != "disabled")
@@ -337,13 +344,15 @@ def _endpoint_ok(db: Connection, name: str, now: datetime) -> None:
     db.execute(statement.values(**well, last_ok_s=to_s(now)))
 
 
-def _endpoint_failed(db: Connection, name: str, now: datetime, not_before: datetime) -> None:
+def _endpoint_failed(db: Connection, name: str, now: datetime) -> None:
+    """Count the failure; from the third in a row on, the endpoint is left alone for a minute."""
+    pause = case((endpoint.c.failures + 1 >= CALM_FROM, PAUSE_S), else_=0)
     statement = update(endpoint).where(endpoint.c.name == name)
     db.execute(
         statement.values(
             failures=endpoint.c.failures + 1,
             failing_since_s=func.coalesce(endpoint.c.failing_since_s, to_s(now)),
-            not_before_s=to_s(not_before),
+            not_before_s=to_s(now) + pause,
         )
     )
 

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, RowMapping, func, select, text
+from sqlalchemy import RowMapping, select, text
 
 from tidegauge.bucket import Bucket, LengthClass, Measure, Measured
-from tidegauge.finding import Change, Series, Signal
+from tidegauge.finding import Series, Signal
 from tidegauge.histogram import Histogram
 from tidegauge.normal import Normal
 from tidegauge.store.engine import Connection
 from tidegauge.store.rollups import series_id, series_of
-from tidegauge.store.schema import change, job_run, normal, outbox, rollup
+from tidegauge.store.schema import ingest_count, normal, rollup
 from tidegauge.store.times import from_s, to_s
 
 _COUNTS = ("calls", "errors", "truncated", "truncation_known", "cost_usd", "cost_known")
 _SUMS = ("n", "total", "log_n", "log_sum", "log_square_sum", "histogram")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastRun:
-    """The newest run of one job, and how it goes."""
-
-    job: str
-    started_at: datetime  # UTC
-    finished_at: datetime | None  # None: it runs, or its process died
-    outcome: str | None  # ok, failed
-    looked_at: int | None  # calls, series or messages
-    error: str | None
-    last_ok_at: datetime | None  # start of the newest run that ended well
 
 
 def read_points(
@@ -92,59 +78,15 @@ def read_normal(
     return learned, orjson.loads(row.state)
 
 
-def read_changes(db: Connection, project: str, since: datetime, until: datetime) -> list[Change]:
-    """Return the changes seen in [since, until), by time."""
-    names = series_of(db, project)
-    query = select(change).where(
-        change.c.project == project, change.c.at_s >= to_s(since), change.c.at_s < to_s(until)
+def counts_by_hour(db: Connection, project: str, since: datetime) -> dict[datetime, dict[str, int]]:
+    """Return the ingest ledger from the hour ``since`` on: hour, outcome, how many."""
+    query = select(ingest_count).where(
+        ingest_count.c.project == project, ingest_count.c.hour_s >= to_s(since)
     )
-    return [
-        Change(
-            series=names[row.series_id],
-            kind=row.kind,
-            at=from_s(row.at_s),
-            field=row.field,
-            before=row.before,
-            after=row.after,
-            silent=row.silent,
-        )
-        for row in db.execute(query.order_by(change.c.at_s))
-        if row.series_id in names
-    ]
-
-
-def last_runs(db: Connection) -> list[LastRun]:
-    """Return the newest run of every job, by name."""
-    newest = select(job_run.c.job, func.max(job_run.c.started_s).label("started_s"))
-    last = newest.group_by(job_run.c.job).subquery()
-    good = newest.where(job_run.c.outcome == "ok").group_by(job_run.c.job).subquery()
-    same: ColumnElement[bool] = (job_run.c.job == last.c.job) & (
-        job_run.c.started_s == last.c.started_s
-    )
-    query = (
-        select(job_run, good.c.started_s.label("ok_s"))
-        .join(last, same)
-        .outerjoin(good, good.c.job == job_run.c.job)
-        .order_by(job_run.c.job)
-    )
-    return [
-        LastRun(
-            job=row.job,
-            started_at=from_s(int(row.started_s)),
-            finished_at=None if row.finished_s is None else from_s(int(row.finished_s)),
-            outcome=row.outcome,
-            looked_at=row.looked_at,
-            error=row.error,
-            last_ok_at=None if row.ok_s is None else from_s(int(row.ok_s)),
-        )
-        for row in db.execute(query)
-    ]
-
-
-def outbox_states(db: Connection) -> dict[str, int]:
-    """Return how many messages are waiting, sent, superseded or dead."""
-    rows = db.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))
-    return {state: int(count) for state, count in rows.all()}
+    hours: dict[datetime, dict[str, int]] = {}
+    for row in db.execute(query.order_by(ingest_count.c.hour_s, ingest_count.c.outcome)):
+        hours.setdefault(from_s(row.hour_s), {})[row.outcome] = row._mapping["count"]
+    return hours
 
 
 def database_bytes(db: Connection) -> int:

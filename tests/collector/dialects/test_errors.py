@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from collector.dialects.errors import error_of
+from tests.collector.dialects.spans import a_raw_span, an_event
+
+OK, ERROR = 1, 2
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message", "expected"),
+    [
+        (
+            {"error.type": "openai.RateLimitError"},
+            "Error code: 429 - slow down",
+            ("rate_limit", 429),
+        ),
+        ({"error.type": "APITimeoutError"}, "Request timed out.", ("timeout", None)),
+        ({"error.type": "429"}, "", ("rate_limit", 429)),
+        ({"error.type": 503}, "", ("overloaded", 503)),
+        ({"error.type": "x", "http.response.status_code": 401}, "", ("auth", 401)),
+        ({"error.type": "ThrottlingException", "http.status_code": 200}, "", ("rate_limit", 200)),
+        ({"error.type": "overloaded_error"}, "", ("overloaded", None)),
+        ({"error.type": "<class 'openai.BadRequestError'>"}, "", ("bad_request", None)),
+        ({"error.type": "my.module.OddError"}, "", ("OddError", None)),
+        ({"error.type": "ContentFilterError"}, "", ("content", None)),
+        ({}, "Error code: 500 - {'error': ...}", ("server", 500)),
+        ({}, "peer closed connection", ("connection", None)),
+        ({}, "", ("other", None)),
+        ({"error.type": "asyncio.CancelledError"}, "", (None, None)),
+        ({"error.type": "GeneratorExit"}, "", (None, None)),
+    ],
+)
+def test_errors_have_one_vocabulary(
+    attributes: dict[str, Any], message: str, expected: tuple[str | None, int | None]
+) -> None:
+    assert error_of(a_raw_span(attributes, status=ERROR, status_message=message)) == expected
+
+
+def test_an_exception_counts_unless_the_span_says_that_all_went_well() -> None:
+    events = (an_event("exception", {"exception.type": "openai.InternalServerError"}),)
+
+    assert error_of(a_raw_span(events=events)) == ("server", None)
+    assert error_of(a_raw_span(events=events, status=OK)) == (None, None)
+
+
+def test_a_good_call_has_a_status_and_no_error() -> None:
+    assert error_of(a_raw_span({"http.response.status_code": 200})) == (None, 200)

@@ -1,0 +1,277 @@
+"""The tidegauge command: one verb per process or job."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from importlib.metadata import version as installed_version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tidegauge.commands.options import (
+    DashboardPort,
+    DatabaseUrl,
+    EndWithStdin,
+    Format,
+    GrpcPort,
+    Host,
+    HttpPort,
+    moment,
+    settings,
+)
+
+
+class _Verbs(TyperGroup):
+    """Turns expected errors of any verb into one line and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from tidegauge.commands.errors import explain
+
+            line = explain(error)
+            if line is None:
+                raise
+            typer.echo(f"tidegauge: {line}", err=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    # Its tracebacks show local variables, and those hold prompts.
+    pretty_exceptions_enable=False,
+    help="Watch LLM traffic: take OpenTelemetry spans in, learn what is normal, say what moved.",
+    epilog="Start with: tidegauge demo. Settings: TIDEGAUGE_* variables, see docs/settings.md.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tidegauge {installed_version('tidegauge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Carry the options of the command itself."""
+
+
+@app.command(epilog="Example: tidegauge up --host 0.0.0.0 --dashboard-port 8080")
+def up(
+    database_url: DatabaseUrl = None,
+    host: Host = None,
+    otlp_http_port: HttpPort = None,
+    otlp_grpc_port: GrpcPort = None,
+    dashboard_port: DashboardPort = None,
+) -> None:
+    """Run collector, analyst and dashboard on this machine until Ctrl-C."""
+    from tidegauge.policy import read_policy
+    from tidegauge.store import migrate
+    from tidegauge.up import up as run
+
+    chosen = settings(
+        database_url=database_url,
+        host=host,
+        otlp_http_port=otlp_http_port,
+        otlp_grpc_port=otlp_grpc_port,
+        dashboard_port=dashboard_port,
+    )
+    read_policy(chosen.policy_file)  # a bad one must stop the start, not the first look
+    migrate.upgrade(chosen.database_url)
+    run(chosen, typer.echo)
+
+
+@app.command(epilog="Example: tidegauge demo --minutes 5 --keep --seed 11")
+def demo(
+    minutes: Annotated[
+        float, typer.Option(min=0.5, help="Minutes of live traffic; the history comes before.")
+    ] = 3.0,
+    no_history: Annotated[
+        bool, typer.Option("--no-history", help="Live traffic only: nothing is learned.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the data, and run on until Ctrl-C.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same traffic.")] = 7,
+    host: Host = None,
+    otlp_http_port: HttpPort = None,
+    otlp_grpc_port: GrpcPort = None,
+    dashboard_port: DashboardPort = None,
+) -> None:
+    """Watch Tidegauge notice three real faults in the live traffic of three simulated apps.
+
+    Two weeks of history come first. Uses a database of its own, never yours. Exit code 0: all
+    three were noticed, explained and delivered.
+    """
+    from tidegauge.demo.run import Wish, run
+
+    chosen = settings(
+        host=host,
+        otlp_http_port=otlp_http_port,
+        otlp_grpc_port=otlp_grpc_port,
+        dashboard_port=dashboard_port,
+    )
+    wish = Wish(minutes=minutes, history=not no_history, keep=keep, seed=seed)
+    raise typer.Exit(run(chosen, wish))
+
+
+@app.command(epilog="Example: tidegauge collect --database-url postgresql://tide@db/tide")
+def collect(
+    database_url: DatabaseUrl = None,
+    host: Host = None,
+    otlp_http_port: HttpPort = None,
+    otlp_grpc_port: GrpcPort = None,
+    end_with_stdin: EndWithStdin = False,
+) -> None:
+    """Take OTLP spans in and store them; a request is acknowledged once it is committed."""
+    _end_with_stdin(end_with_stdin)
+    chosen = settings(
+        database_url=database_url,
+        host=host,
+        otlp_http_port=otlp_http_port,
+        otlp_grpc_port=otlp_grpc_port,
+    )
+    from collector.serve import serve
+
+    serve(chosen)
+
+
+@app.command(epilog="Example: tidegauge analyse --once --at 2026-11-23T05:10:00Z")
+def analyse(
+    database_url: DatabaseUrl = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Run every due job once, up to now, and exit.")
+    ] = False,
+    at: Annotated[
+        str | None, typer.Option(help="With --once: act as if it were this time (ISO 8601).")
+    ] = None,
+    end_with_stdin: EndWithStdin = False,
+) -> None:
+    """Roll up, learn, detect, alert and deliver, on a schedule or once."""
+    _end_with_stdin(end_with_stdin)
+    chosen = settings(database_url=database_url)
+    if at is not None and not once:
+        raise typer.BadParameter("--at needs --once")
+    if once:
+        _analyse_once(chosen, at)
+        return
+    from analysis.schedule import serve
+
+    serve(chosen)
+
+
+def _analyse_once(chosen: Any, at: str | None) -> None:
+    from analysis.schedule import run_once
+
+    from tidegauge import clock
+    from tidegauge.policy import read_policy
+    from tidegauge.store import migrate
+    from tidegauge.store.engine import open_engine
+
+    policy = read_policy(chosen.policy_file)
+    now = clock.now()
+    migrate.upgrade(chosen.database_url)
+    run_once(open_engine(chosen.database_url), chosen, policy, moment(at, now) if at else now)
+
+
+@app.command(epilog="Example: tidegauge dashboard --dashboard-port 8080")
+def dashboard(
+    database_url: DatabaseUrl = None,
+    host: Host = None,
+    dashboard_port: DashboardPort = None,
+    end_with_stdin: EndWithStdin = False,
+) -> None:
+    """Show what was measured, and take reviewers' verdicts."""
+    _end_with_stdin(end_with_stdin)
+    chosen = settings(database_url=database_url, host=host, dashboard_port=dashboard_port)
+    from dashboard.serve import serve
+    from tidegauge.store import migrate
+
+    migrate.upgrade(chosen.database_url)
+    serve(chosen)
+
+
+@app.command(epilog="Example: tidegauge migrate --database-url sqlite:///tide.db")
+def migrate(database_url: DatabaseUrl = None) -> None:
+    """Bring the database's schema up to date; an empty database is set up."""
+    from tidegauge.store import migrate as schema
+
+    schema.upgrade(settings(database_url=database_url).database_url)
+    typer.echo("The schema is up to date.")
+
+
+@app.command(epilog="Example: tidegauge check --silent-after-min 30 || page-someone")
+def check(
+    database_url: DatabaseUrl = None,
+    silent_after_min: Annotated[
+        float, typer.Option(min=0, help="Minutes without a span after which it is not well.")
+    ] = 60.0,
+) -> None:
+    """Say whether everything is well. Exit code 0: yes, 1: no, 2: it cannot be told."""
+    from rich.console import Console
+
+    from tidegauge import clock
+    from tidegauge.commands import check as checks
+
+    silent_after = timedelta(minutes=silent_after_min)
+    answers = checks.check(settings(database_url=database_url), clock.now(), silent_after)
+    checks.show(answers, Console())
+    raise typer.Exit(checks.exit_code(answers))
+
+
+@app.command(epilog="Example: tidegauge calls --format jsonl --since 2h --service checkout-bot")
+def calls(
+    database_url: DatabaseUrl = None,
+    output: Annotated[
+        Format, typer.Option("--format", help="jsonl: the whole record, one object a line.")
+    ] = Format.TABLE,
+    since: Annotated[
+        str | None, typer.Option(help="ISO 8601 time (UTC unless it says), or an age: 2h, 7d.")
+    ] = None,
+    service: Annotated[str | None, typer.Option(help="Only calls of this service.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many. The table shows the newest 50 by default."),
+    ] = None,
+    all_spans: Annotated[
+        bool,
+        typer.Option("--all", help="Also spans that are no calls, with why they do not count."),
+    ] = False,
+) -> None:
+    """Print the stored model calls, oldest first."""
+    from rich.console import Console
+
+    from tidegauge import clock
+    from tidegauge.commands import calls as rows
+    from tidegauge.store import migrate, spans
+    from tidegauge.store.engine import open_engine, read
+
+    chosen = settings(database_url=database_url)
+    wanted = spans.Filter(
+        since=moment(since, clock.now()) if since else None, service=service, all_spans=all_spans
+    )
+    migrate.upgrade(chosen.database_url)
+    engine = open_engine(chosen.database_url, pool_size=1)
+    if output is Format.JSONL:
+        rows.print_jsonl(engine, chosen.project, wanted, limit)
+        return
+    with read(engine) as db:
+        most = limit or rows.TABLE_ROWS
+        newest = spans.calls(db, chosen.project, wanted, newest_first=True, limit=most)
+    rows.print_table(reversed(newest), Console())
+
+
+def _end_with_stdin(wanted: bool) -> None:
+    if wanted:
+        from tidegauge.supervise import end_with_stdin
+
+        end_with_stdin()

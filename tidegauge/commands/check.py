@@ -1,0 +1,132 @@
+"""``tidegauge check``: is everything well?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tidegauge.settings import Settings
+from tidegauge.store import migrate, pages, rollups, spans
+from tidegauge.store.engine import Connection, StoreBusy, StoreUnusable, open_engine, read
+
+_MANY_STALE = 1000  # minutes; an analyst that runs is never this far behind for long
+_MISSED_RUNS = 10  # a job that has not run for so many of its intervals has stopped
+
+
+class Health(StrEnum):
+    """Three answers: missing data passes no check."""
+
+    WELL = "well"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one check says, and in which words."""
+
+    name: str
+    health: Health
+    text: str
+
+
+def check(settings: Settings, now: datetime, silent_after: timedelta) -> list[Answer]:
+    """Return the answer of every check. A database that does not open ends the list."""
+    try:
+        migrate.upgrade(settings.database_url)
+        engine = open_engine(settings.database_url, pool_size=1)
+    except (StoreBusy, StoreUnusable) as error:
+        return [Answer("database", Health.BAD, str(error))]
+    try:
+        schema = migrate.state(engine)
+        with read(engine) as db:
+            return [
+                Answer("database", Health.WELL, _readable(pages.database_bytes(db))),
+                Answer("schema", Health.WELL if schema == "current" else Health.BAD, schema),
+                last_span(db, settings.project, now, silent_after),
+                *jobs(db, now, timedelta(seconds=settings.analyse_every_s)),
+                stale(db),
+                outbox(db),
+            ]
+    except StoreBusy as error:
+        return [Answer("database", Health.BAD, f"does not answer: {error}")]
+    finally:
+        engine.dispose()
+
+
+def last_span(db: Connection, project: str, now: datetime, silent_after: timedelta) -> Answer:
+    """Say when the newest span came in."""
+    at = spans.last_received(db, project)
+    if at is None:
+        return Answer("last span", Health.UNKNOWN, "none has come in yet; point an app here")
+    health = Health.WELL if now - at <= silent_after else Health.BAD
+    return Answer("last span", health, f"{_age(now - at)} ago")
+
+
+def jobs(db: Connection, now: datetime, every: timedelta) -> list[Answer]:
+    """Say of each job how its newest run went and whether it still runs."""
+    runs = pages.last_runs(db)
+    if not runs:
+        return [Answer("jobs", Health.UNKNOWN, "none has run yet; start 'tidegauge analyse'")]
+    return [_job(run, now, every) for run in runs]
+
+
+def _job(run: pages.LastRun, now: datetime, every: timedelta) -> Answer:
+    name = f"job {run.job}"
+    ago = f"{_age(now - run.started_at)} ago"
+    if run.outcome == "failed":
+        return Answer(name, Health.BAD, f"failed {ago}: {run.error or 'no reason was kept'}")
+    # Jobs that are due less often than every look have at most a day between two runs.
+    if now - run.started_at > max(_MISSED_RUNS * every, timedelta(days=1, hours=1)):
+        return Answer(name, Health.BAD, f"last ran {ago}; is 'tidegauge analyse' running?")
+    return Answer(name, Health.WELL, f"{run.outcome or 'running'}, {ago}")
+
+
+def stale(db: Connection) -> Answer:
+    """Say how many minutes wait to be counted again."""
+    waiting = len(rollups.stale_minutes(db, _MANY_STALE))
+    if waiting < _MANY_STALE:
+        return Answer("stale minutes", Health.WELL, f"{waiting} wait to be counted")
+    return Answer("stale minutes", Health.BAD, f"{_MANY_STALE} or more; the analyst is behind")
+
+
+def outbox(db: Connection) -> Answer:
+    """Say whether messages could not be delivered."""
+    states = pages.outbox_states(db)
+    dead, waiting, sent = (states.get(name, 0) for name in ("dead", "waiting", "sent"))
+    text = f"{sent} sent, {waiting} waiting, {dead} given up"
+    return Answer("messages", Health.BAD if dead else Health.WELL, text)
+
+
+def exit_code(answers: Sequence[Answer]) -> int:
+    """Return 1 when something is bad, else 2 when something cannot be told, else 0."""
+    seen = {answer.health for answer in answers}
+    return 1 if Health.BAD in seen else 2 if Health.UNKNOWN in seen else 0
+
+
+def show(answers: Sequence[Answer], console: Console) -> None:
+    """Print the answers as a table."""
+    colours = {Health.WELL: "green", Health.BAD: "bold red", Health.UNKNOWN: "yellow"}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for answer in answers:
+        colour = colours[answer.health]
+        table.add_row(answer.name, Text(answer.health, style=colour), Text(answer.text))
+    console.print(table)
+
+
+def _age(age: timedelta) -> str:
+    seconds = max(age.total_seconds(), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _readable(size: int) -> str:
+    return f"answers, {size / 2**20:.1f} MiB"

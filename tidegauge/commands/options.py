@@ -1,0 +1,80 @@
+"""The options that several verbs share, and the settings they make."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from tidegauge.settings import Settings, unknown_names
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="sqlite:///PATH or postgresql://...; an empty one is set up. "
+        "Default: TIDEGAUGE_DATABASE_URL, else a file in the user's data folder.",
+        show_default=False,
+    ),
+]
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on (127.0.0.1).", show_default=False)
+]
+HttpPort = Annotated[
+    int | None, typer.Option(help="Port of OTLP over HTTP (4318).", show_default=False)
+]
+GrpcPort = Annotated[
+    int | None, typer.Option(help="Port of OTLP over gRPC (4317).", show_default=False)
+]
+DashboardPort = Annotated[
+    int | None, typer.Option(help="Port of the dashboard (8501).", show_default=False)
+]
+#: A child ends with its supervisor, even when that one is killed: its standard input ends then.
+EndWithStdin = Annotated[bool, typer.Option("--end-with-stdin", hidden=True)]
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+
+
+class UnknownSetting(ValueError):
+    """A TIDEGAUGE_* variable that no setting answers to."""
+
+
+def settings(**given: object) -> Settings:
+    """Return the settings: what was ``given`` on the command line, else the environment.
+
+    Raises UnknownSetting for a misspelt variable, pydantic's ValidationError for a bad value.
+    """
+    if unknown := unknown_names(os.environ):
+        raise UnknownSetting(
+            f"{', '.join(unknown)}: no such setting; correct the name or unset it "
+            "(docs/settings.md lists them all)"
+        )
+    return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Return the time that ``text`` means: ISO 8601 (UTC unless it says), or so long before now.
+
+    >>> moment("2h", datetime(2026, 1, 5, 10, tzinfo=UTC)).isoformat()
+    '2026-01-05T08:00:00+00:00'
+    """
+    if ago := _AGO.fullmatch(text.strip()):
+        return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"'{text}' is no time; use ISO 8601 (2026-11-23T05:00:00Z) or an age (30m, 2h, 7d)"
+        ) from None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -179,7 +179,7 @@ def _onset(step: Step, seen: Seen, minutes: Sequence[Bucket]) -> datetime:
     leader = step.members[0]
     if step.before is not None:
         return step.before.starts_at
-    if leader.signal == PROMPT or leader not in seen:
+    if leader.signal == PROMPT or leader not in seen or not minutes:
         return step.starts_at
     return attribution.onset(minutes, seen[leader].start)
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from analysis.windows import fit_line, sums
 from tidegauge.bucket import Bucket, Measure
-from tidegauge.clock import MINUTE
 from tidegauge.finding import Change, Finding, Signal, Verdict
 
-_NEAR = timedelta(minutes=15)
+_MINUTE = timedelta(minutes=1)
+_NEAR = 15 * _MINUTE
 _FLAT = 0.10  # a part that moved by less than this did not move
 #: What is looked for, in the words of the alert's "Checked: ..." line.
 CHECKED = ("deploy", "prompt", "model", "parameter", "provider")
@@ -213,6 +213,6 @@ def onset(minutes: Sequence[Bucket], finding: Finding) -> datetime:
         n, total = n + row.n, total + row.total
         gap = total / n - (total_all - total) / (n_all - n)
         gain = gap * gap * n * (n_all - n)
-        if gain > best and start >= finding.since - 2 * (finding.until - finding.since) - MINUTE:
+        if gain > best and start >= finding.since - 2 * (finding.until - finding.since) - _MINUTE:
             best, where = gain, start
     return where

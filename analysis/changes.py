@@ -14,12 +14,11 @@ from typing import Any
 from analysis.rollup import Groups
 from analysis.windows import LengthLine, fit_line, sums
 from tidegauge.bucket import Bucket, Measure
-from tidegauge.clock import DAY, EPOCH, MINUTE
+from tidegauge.clock import DAY, EPOCH
 from tidegauge.finding import Change, Series, Signal
 from tidegauge.store import changes as store
-from tidegauge.store import rollups
 from tidegauge.store.changes import FieldValue
-from tidegauge.store.engine import Connection, Engine, read
+from tidegauge.store.engine import Connection
 
 #: The fields that are watched, and what a new value of each is called.
 FIELDS = {
@@ -68,20 +67,6 @@ def watch(db: Connection, project: str, calls: Groups, now: datetime) -> None:
                 found.append(change)
     store.write_values(db, _differing(seen, before))
     store.write_changes(db, found)
-
-
-def fresh(engine: Engine, now: datetime, *, within: timedelta = 30 * MINUTE) -> list[Change]:
-    """Return the changes of the last minutes, of every project, oldest first.
-
-    The same change is returned as long as it is fresh: whoever tells of it must know it again by
-    its series, field and time, so that a crash between reading and telling loses nothing.
-    """
-    with read(engine) as db:
-        return [
-            change
-            for project in rollups.projects(db)
-            for change in store.read_changes(db, project, now - within)
-        ]
 
 
 def series_changes(

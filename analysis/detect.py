@@ -56,7 +56,7 @@ def _recent(
     until = settled(now, policy.settle_s)
     since = until - max(policy.windows_min) * MINUTE
     by_series: dict[Series, list[Bucket]] = defaultdict(list)
-    for bucket in rollups.read_buckets(db, project, rollups.MINUTE_S, since, until):
+    for bucket in rollups.read_buckets(db, project, rollups.MINUTE_S, since, until, shapes=False):
         by_series[bucket.series].append(bucket)
     return by_series
 

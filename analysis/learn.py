@@ -262,7 +262,8 @@ def _relearn_project(engine: Engine, project: str, policy: Policy, now: datetime
 def _read(
     db: Connection, one: Series, step_s: int, since: datetime, until: datetime
 ) -> list[Bucket]:
-    return rollups.read_buckets(db, one.project, step_s, since, until, series=one)
+    shapes = step_s == rollups.HOUR_S  # the minutes' histograms teach nothing
+    return rollups.read_buckets(db, one.project, step_s, since, until, series=one, shapes=shapes)
 
 
 def learn_series(

@@ -117,7 +117,7 @@ def _with_recent(
 
 def _repeat_share(error: Numbers, before: Numbers, noise: float) -> float:
     """Return the share of yesterday's deviation that today repeats, shrunk towards none."""
-    prior = 24 * 2 * noise / 24  # two days whose deviation is no more than noise
+    prior = 2 * noise  # as if two more days had repeated nothing but sampling noise
     share = float((error * before).sum() / (np.square(before).sum() + prior + 1e-300))
     return min(max(share, 0.0), 1.0)
 

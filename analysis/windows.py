@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.bucket import UNKNOWN_LENGTH, Bucket, LengthClass, Measure, merge
-from tidegauge.clock import EPOCH, MINUTE
 from tidegauge.finding import Series, Signal
 from tidegauge.normal import HOURS_OF_PROFILE
 
@@ -23,6 +22,9 @@ _MEASURES = {Signal.INPUT_TOKENS: Measure.INPUT_TOKENS, Signal.OUTPUT_TOKENS: Me
 #: Fewer calls than this say nothing about a length class's place on the line.
 _MIN_CLASS_CALLS = 20
 _HOUR_S = 3600
+# not tidegauge.clock's: who is pure cannot even import the time
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +132,12 @@ class Window:
 
 def seconds(at: datetime) -> int:
     """Return whole seconds since 1970."""
-    return int((at - EPOCH).total_seconds())
+    return int((at - _EPOCH).total_seconds())
 
 
 def window(minutes: Iterable[Bucket], series: Series, until: datetime, length_min: int) -> Window:
     """Return the last ``length_min`` minutes before ``until`` as one window."""
-    since = until - length_min * MINUTE
+    since = until - length_min * _MINUTE
     inside = [b for b in minutes if since <= b.start < until]
     return Window(since=since, until=until, bucket=merge(inside, series, since))
 
@@ -143,7 +145,7 @@ def window(minutes: Iterable[Bucket], series: Series, until: datetime, length_mi
 def settled(now: datetime, settle_s: float) -> datetime:
     """Return the end of the newest whole minute that late spans no longer reach, as a rule."""
     at = now - timedelta(seconds=settle_s)
-    return at - (at - EPOCH) % MINUTE
+    return at - (at - _EPOCH) % _MINUTE
 
 
 def sums(bucket: Bucket, signal: Signal, line: LengthLine | None = None) -> Sums:

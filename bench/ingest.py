@@ -66,6 +66,8 @@ def measure(url: str, size: int, spans: int, *, grpc: bool) -> Row:
         sent = senders.join_within(MOST_S)
         seconds = time.perf_counter() - began
         cpu_s, rss = _cpu_s(process) - before, process.memory_info().rss
+    if sent.refused or sent.errors:  # then the figures are not of an undisturbed collector
+        raise RuntimeError(f"{len(sent.refused)} requests refused; {sent.errors}")
     done = sum(len(body.keys) for body in sent.acknowledged)
     stored = done + sum(len(body.keys) for body in warm_up)
     return Row(

@@ -29,6 +29,7 @@ class Sent:
     waits_s: list[float] = field(default_factory=list)  # for each acknowledgement
     refused: list[Body] = field(default_factory=list)  # answered with something else than 2xx
     unanswered: list[Body] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     @property
     def keys(self) -> set[Key]:
@@ -83,8 +84,9 @@ class Senders:
             began = time.perf_counter()
             try:
                 acknowledged = send(body)
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException) as error:
                 self.sent.unanswered.append(body)  # the collector has gone
+                self.sent.errors.append(f"{type(error).__name__}: {error}")
                 return
             if acknowledged:
                 self.sent.acknowledged.append(body)

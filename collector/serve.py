@@ -27,7 +27,9 @@ from tidegauge.settings import Settings
 from tidegauge.store import migrate
 from tidegauge.store.engine import Engine, StoreBusy, StoreUnusable, open_engine
 
+MAX_SPANS = 10_000  # in a request; more could not be stored before its sender gives up
 STOP_WITHIN_S = 8  # for requests that were taken before the stop
+BACKLOG = 2048
 IDLE_S = 90  # longer than the interval of any exporter: a cut connection can cost a batch
 
 
@@ -69,7 +71,7 @@ async def _serve(settings: Settings, engine: Engine) -> None:
             metrics,
             project=settings.project,
             rules=RULES,
-            bounds=Limits(body_bytes=settings.max_body_bytes),
+            bounds=Limits(body_bytes=settings.max_body_bytes, spans=MAX_SPANS),
             answer_within_s=settings.answer_within_s,
         )
         doctor = Doctor(engine, writer)
@@ -133,6 +135,7 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
+            listener.listen(BACKLOG)  # from here on no client is refused, even before the start
         except OSError as error:
             raise _taken(host, port, error) from error
         yield listener
@@ -140,8 +143,8 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
 
 def _bind(server: grpc.aio.Server, host: str, port: int) -> int:
     """Return the port that the gRPC server listens on. Raises PortTaken."""
-    with _listen(host, port) as probe:  # gRPC's own message is three lines of C++
-        probe.listen()
+    with _listen(host, port):  # to try it: gRPC's own message is three lines of C++
+        pass
     try:
         return int(server.add_insecure_port(f"{_bracketed(host)}:{port}"))
     except RuntimeError as error:

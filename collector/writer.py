@@ -24,7 +24,8 @@ from tidegauge.call import Call
 from tidegauge.store import ledger, spans
 from tidegauge.store.engine import BadValue, Engine, StoreBusy, write
 
-GROUP_BYTES = 8 * 2**20  # a group is closed here: its first request waits for its last
+GROUP_BYTES = 8 * 2**20  # a group is closed at one of these: its first request waits for its last,
+GROUP_SPANS = 4_000  # and all of it is in memory
 FLUSH_S = 5.0  # counts that came without a span to store are written after this time
 
 Receipt = Sequence[Rejection]  # what is not stored of a request; the rest is
@@ -66,7 +67,7 @@ class Writer:
         """Queue a request. The receipt is there once it is committed, or the error that came.
 
         ``read`` is called on the writer's thread, and ``held`` is released after it: what is read
-        is bounded by GROUP_BYTES. Raises Overloaded after close().
+        is bounded by the size of a group. Raises Overloaded after close().
         """
         if self._closed:
             held.release()
@@ -105,11 +106,11 @@ class Writer:
                 self._flush()
 
     def _take(self) -> tuple[list[_Ready], bool]:
-        """Wait for a request, and read it and all that wait behind it, up to GROUP_BYTES."""
+        """Wait for a request, and read it and all that wait behind it, until the group is full."""
         ready: list[_Ready] = []
-        size = 0
+        size = spans_taken = 0
         wait_s: float | None = FLUSH_S
-        while size < GROUP_BYTES:
+        while size < GROUP_BYTES and spans_taken < GROUP_SPANS:
             try:
                 waiting = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
             except queue.Empty:
@@ -120,6 +121,7 @@ class Writer:
             if (one := self._read(waiting)) is not None:
                 ready.append(one)
                 size += one.batch.size
+                spans_taken += len(one.batch.calls)
         return ready, True
 
     def _read(self, waiting: _Waiting) -> _Ready | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from analysis.alerts.case import Case
 from analysis.alerts.units import NAMES, at, clean, cut, percent, seconds, tokens, value
-from tidegauge.finding import Change
+from tidegauge.finding import Change, Signal
 
 NO_CAUSE = "No cause found. Checked: deploys, prompt, model, max_tokens, traffic, provider errors."
 CAUSE_LIMIT = 400
@@ -106,7 +106,9 @@ def _writes_more(case: Case) -> str:
     length, pace = case.part("output_tokens"), case.part("time_per_output_token_s")
     if case.cause is None or not case.cause.writes_more or length is None:
         return ""
-    text = f"Answers went from {tokens(length.before)} to {tokens(length.now)}"
+    if case.rule == Signal.OUTPUT_TOKENS and case.change is None:
+        return ""  # longer answers do not explain themselves
+    text = f"Answers went from {tokens(length.before)} to {tokens(length.now)} at {at(case.onset)}"
     if pace is not None and not pace.moved:
         text += (
             f"; time per output token is {seconds(pace.now)} (normal {seconds(pace.before)}), "

@@ -46,13 +46,23 @@ def _pick(now: datetime) -> tuple[Series, str, bool] | None:
     names = {parts.series_name(one): one for one in known}
     titles = {key: one.title for key, one in CATALOG.items()}
     left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
-    # bound to the URL, so that a link names what it shows
+    # in the URL, so that a link names what it shows
     name = left.selectbox("Series", list(names), key="series", bind="query-params")
     key = middle.selectbox(
-        "Signal", list(titles), format_func=titles.__getitem__, key="signal", bind="query-params"
+        "Signal", list(titles), index=_asked(list(titles)), format_func=titles.__getitem__
     )
+    st.query_params["signal"] = key or "latency"
     compare = right.toggle("And a week earlier", key="compare", bind="query-params")
     return names.get(name or "", known[0]), key or "latency", compare
+
+
+def _asked(keys: list[str]) -> int:
+    """Return the place of the signal that the address asks for, by its key: alerts link so.
+
+    A bound selectbox would put the title into the address.
+    """
+    wanted = st.query_params.get("signal", "")
+    return keys.index(wanted) if wanted in keys else 0
 
 
 def _big(story: Story) -> None:

@@ -10,7 +10,7 @@ from pysqlite3 import dbapi2 as sqlite
 from collector.inflight import Held, InFlight, Overloaded
 from collector.intake import Batch, Rejection
 from collector.metrics import Metrics
-from collector.writer import Writer
+from collector.writer import GROUP_SPANS, Writer
 from tidegauge.call import Call
 from tidegauge.clock import HOUR, floor
 from tidegauge.store import ledger, spans
@@ -93,6 +93,19 @@ def test_concurrent_requests_share_one_transaction(
     assert stored(engine) == 6
     assert metrics.value("tidegauge_commits_total") == 1
     assert metrics.value("tidegauge_committed_requests_total") == 6
+
+
+def test_a_group_is_closed_before_its_first_request_waits_too_long(
+    writer: Writer, metrics: Metrics, now: datetime, held: Held
+) -> None:
+    gate = Gate(calls(now, 0))
+    receipts = [writer.put(gate.read, held)]
+    assert gate.entered.wait(WITHIN_S)
+    many = calls(now, *range(GROUP_SPANS))
+    receipts += [writer.put(reading(many), held), writer.put(reading(calls(now, 1)), held)]
+    gate.opened.set()
+    assert [receipt.result(WITHIN_S) for receipt in receipts] == [()] * 3
+    assert metrics.value("tidegauge_commits_total") == 2
 
 
 def test_a_receipt_comes_after_the_commit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -169,7 +169,7 @@ def claim(db: Connection, now: datetime, skip: Sequence[str] = ()) -> Message | 
                 message_id=row.message_id,
                 endpoint=row.endpoint,
                 kind=row.kind,
-                notice=load_notice(row.body),
+                notice=replace(load_notice(row.body), kind=row.kind),  # collapse may rename
                 created_at=from_s(row.created_s),
                 attempts=row.attempts + 1,
             )

@@ -403,6 +403,7 @@ ingest_count = Table(
     metadata,
     Column("project", Text, primary_key=True),
     Column("hour_s", BigInteger, primary_key=True, autoincrement=False),
-    Column("outcome", Text, primary_key=True),  # accepted, duplicate, rejected:<reason>
+    # Spans: accepted, duplicate, rejected:<reason>. Whole requests: refused:<reason>.
+    Column("outcome", Text, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )

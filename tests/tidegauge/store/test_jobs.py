@@ -23,9 +23,7 @@ def test_one_analyst_works_and_the_other_stands_by(engine: Engine, now: datetime
     assert take(engine, "b", now + 28 * SECOND) is None
 
 
-def test_a_lapsed_lease_goes_to_the_next_with_a_higher_token(
-    engine: Engine, now: datetime
-) -> None:
+def test_a_lapsed_lease_goes_to_the_next_with_a_higher_token(engine: Engine, now: datetime) -> None:
     take(engine, "a", now)
 
     assert take(engine, "b", now + 15 * SECOND) == 2

@@ -1,0 +1,73 @@
+"""Alerts: is this alert real?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from tests.dashboard.conftest import Show
+from tidegauge.alert import State
+from tidegauge.store import alerts
+from tidegauge.store.engine import Engine, read
+
+
+@pytest.fixture
+def alert_id(store: Engine) -> str:
+    with read(store) as db:
+        return alerts.list_alerts(db)[0].alert_id
+
+
+def test_the_list_holds_the_open_alert(show: Show) -> None:
+    page = show("alerts")
+    assert not page.exception
+    assert any("outputs are 2\\.7x longer" in one.value for one in page.markdown)
+
+
+def test_a_filter_without_alerts_says_when_was_last_looked(show: Show) -> None:
+    page = show("alerts", service="digest")
+    assert "0 firing" in page.success[0].value
+    assert "9 signals on 3 services" in page.success[0].value
+
+
+def test_a_deep_link_opens_one_alert_with_all_that_is_known(show: Show, alert_id: str) -> None:
+    page = show("alerts", alert=alert_id)
+    assert not page.exception
+    assert page.title[0].value == "checkout\\-bot\\: outputs are 2\\.7x longer than usual"
+    told = [one.value for one in page.text]
+    assert any("version 91 to 92" in text for text in told)
+    evidence, timeline, deliveries, samples = (one.value for one in page.dataframe)
+    assert list(evidence["What"]) == ["Output tokens", "Latency", "Calls"]
+    assert list(timeline["What"]) == ["firing"]
+    assert list(deliveries["To"]) == ["oncall"]
+    assert set(samples["Service"]) == {"checkout-bot"}
+    assert len(page.get("plotly_chart")) == 2
+
+
+def test_opening_an_alert_changes_nothing(show: Show, alert_id: str, store: Engine) -> None:
+    show("alerts", alert=alert_id)
+    show("alerts", alert=alert_id, do="acknowledge")
+    with read(store) as db:
+        one = alerts.get(db, alert_id)
+    assert one is not None
+    assert one.state is State.FIRING
+
+
+def test_acknowledging_takes_the_alert_by_the_reviewer_s_name(
+    show: Show, alert_id: str, store: Engine
+) -> None:
+    page = show("alerts", alert=alert_id)
+    page.button(key="acknowledge").click().run()
+    with read(store) as db:
+        one = alerts.get(db, alert_id)
+    assert one is not None
+    assert (one.state, one.acknowledged_by) == (State.ACKNOWLEDGED, "ana")
+    assert "Acknowledged by ana" in [caption.value for caption in page.caption]
+    with pytest.raises(KeyError):
+        page.button(key="acknowledge")
+
+
+def test_an_alert_that_is_not_there_is_said_in_words(show: Show, moment: datetime) -> None:
+    page = show("alerts", alert="A-![x](http://evil/x.png)")
+    assert not page.exception
+    assert page.title[0].value == "Alert not found"

@@ -39,6 +39,7 @@ VERSION = 1  # of the method; what another version learned is learned anew
 _MIN_HOUR_CALLS = 5  # an hour with fewer calls teaches nothing
 _PRIOR_WINDOWS = 6.0
 _LEAST_OF_LEVEL = 0.3  # of a rate's level: an hour's usual rate is never below
+_SHORT_PAST = DAY / 2  # minutes that teach how short windows wander
 _LONG = 0.995
 _MORE_HOURS = 1.1  # so many times the hours of last time: old calls have arrived
 #: Nothing is so steady that it never wanders less: standard deviation on the ln scale.
@@ -246,7 +247,7 @@ def _relearn_project(engine: Engine, project: str, policy: Policy, now: datetime
     for one in series.values():
         with read(engine) as db:  # one series at a time: short transactions, bounded memory
             hours = _read(db, one, rollups.HOUR_S, now - LONGEST_DAYS * DAY, now)
-            minutes = _read(db, one, rollups.MINUTE_S, now - DAY, now) if hours else []
+            minutes = _read(db, one, rollups.MINUTE_S, now - _SHORT_PAST, now) if hours else []
         mine = [span for span in alerts if span.series == one]
         learned = learn_series(one, hours, minutes, mine, policy, now)
         with write(engine) as db:

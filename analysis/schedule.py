@@ -213,7 +213,7 @@ class Turn:
             now = jobs.database_time(db)
             token = jobs.take_lease(db, LEASE, self._holder, now, LEASE_S)
             if token is not None and token != self._token:
-                outbox.register(db, _addresses(self.places), now)
+                outbox.register(db, _addresses(self.places))
         if token != self._token:
             _log.info("works" if token else "stands by", token=token)
             self.engine = jobs.fenced(self._plain, LEASE, token) if token else None
@@ -236,10 +236,12 @@ def places_of(settings: Settings) -> dict[str, Place]:
     if not settings.webhook_url:
         return {}
     secret = settings.webhook_secret.get_secret_value()
-    if not secret:
+    if not secret.strip():
         raise BadSecret("TIDEGAUGE_WEBHOOK_URL is set, but TIDEGAUGE_WEBHOOK_SECRET is not")
     allow = networks(settings.webhook_allow_networks)
-    return {"webhook": Place(url=settings.webhook_url, keys=(key_of(secret),), allow=allow)}
+    # Two secrets, separated by a space, while one takes the other's place.
+    keys = tuple(key_of(one) for one in secret.split())
+    return {"webhook": Place(url=settings.webhook_url, keys=keys, allow=allow)}
 
 
 def serve(settings: Settings, stop: threading.Event | None = None) -> None:

@@ -93,7 +93,7 @@ class Writer:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        more = True
+        more, flushed_at = True, time.monotonic()
         while more:
             taken, more = self._take()
             try:
@@ -102,8 +102,9 @@ class Writer:
                 # A writer that ends would answer nobody ever again.
                 log.get(__name__).error("group failed", error=type(error).__name__)
                 _fail(taken, error)
-            if not more or not taken:
+            if not more or time.monotonic() - flushed_at >= FLUSH_S:
                 self._flush()
+                flushed_at = time.monotonic()
 
     def _take(self) -> tuple[list[_Ready], bool]:
         """Wait for a request, and read it and all that wait behind it, until the group is full."""

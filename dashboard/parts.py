@@ -12,7 +12,7 @@ import streamlit as st
 from dashboard import charts, connect, queries, scope, words
 from dashboard.charts import Story
 from dashboard.look import Theme, theme
-from dashboard.queries import Health
+from dashboard.reads import Health
 from dashboard.scope import WINDOWS, Scope, Span
 from tidegauge.call import Call
 from tidegauge.clock import MINUTE, floor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import re
 import socket
 import sys
@@ -30,6 +31,9 @@ from tidegauge.store.engine import StoreBusy, StoreUnusable, read
 
 APP = Path(__file__).with_name("app.py")
 _WILDCARDS = {"0.0.0.0", "::", ""}  # noqa: S104 (recognised, not bound)
+#: Loaded before the first page: two pages that load one of these at the same moment, each in its
+#: own thread, see half of it (plotly asks pandas for a class that is not there yet).
+_LOADED_FIRST = ("pandas", "pyarrow", "plotly.graph_objects", "plotly.io")
 _INLINE_SCRIPT = re.compile(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
@@ -47,6 +51,8 @@ def serve(settings: Settings) -> None:
     except (ServeError, StoreUnusable) as error:
         print(f"dashboard: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    for name in _LOADED_FIRST:
+        importlib.import_module(name)
     log.get("dashboard").info("serving", url=connect.settings().dashboard_url)
     app().run(config=config(settings, port))
 

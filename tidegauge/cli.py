@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from tidegauge.commands.options import (
+    AlertState,
     DashboardPort,
     DatabaseUrl,
     EndWithStdin,
@@ -171,7 +172,6 @@ def analyse(
 
 def _analyse_once(chosen: Any, at: str | None) -> None:
     from analysis.schedule import run_once
-
     from tidegauge import clock
     from tidegauge.policy import read_policy
     from tidegauge.store import migrate
@@ -180,7 +180,12 @@ def _analyse_once(chosen: Any, at: str | None) -> None:
     policy = read_policy(chosen.policy_file)
     now = clock.now()
     migrate.upgrade(chosen.database_url)
-    run_once(open_engine(chosen.database_url), chosen, policy, moment(at, now) if at else now)
+    engine = open_engine(chosen.database_url)
+    done = run_once(engine, chosen, policy, moment(at, now) if at else now)
+    for one in done:
+        typer.echo(f"{one.job}: {one.error or f'ok, looked at {one.looked_at}'}")
+    if any(one.error for one in done):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: tidegauge dashboard --dashboard-port 8080")
@@ -268,6 +273,36 @@ def calls(
         most = limit or rows.TABLE_ROWS
         newest = spans.calls(db, chosen.project, wanted, newest_first=True, limit=most)
     rows.print_table(reversed(newest), Console())
+
+
+@app.command(epilog="Example: tidegauge alerts --state firing --format jsonl")
+def alerts(
+    database_url: DatabaseUrl = None,
+    output: Annotated[
+        Format, typer.Option("--format", help="jsonl: everything, one object a line.")
+    ] = Format.TABLE,
+    state: Annotated[
+        AlertState | None, typer.Option(help="Only alerts in this state.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 200,
+) -> None:
+    """Print the alerts, newest first."""
+    from rich.console import Console
+
+    from tidegauge.alert import State
+    from tidegauge.commands import alerts as rows
+    from tidegauge.store import alerts as store
+    from tidegauge.store import migrate
+    from tidegauge.store.engine import open_engine, read
+
+    chosen = settings(database_url=database_url)
+    migrate.upgrade(chosen.database_url)
+    with read(open_engine(chosen.database_url, pool_size=1)) as db:
+        found = store.list_alerts(db, State(state) if state else None, limit)
+    if output is Format.JSONL:
+        rows.print_jsonl(found)
+    else:
+        rows.print_table(found, Console())
 
 
 def _end_with_stdin(wanted: bool) -> None:

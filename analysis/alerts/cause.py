@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from analysis.alerts.case import Case
 from analysis.alerts.units import NAMES, at, clean, cut, percent, seconds, tokens, value
+from tidegauge.alert import PROMPT
 from tidegauge.finding import Change, Signal
 
 NO_CAUSE = "No cause found. Checked: deploys, prompt, model, max_tokens, traffic, provider errors."
@@ -19,6 +20,8 @@ _PLURALS = {
     "parameter": "request parameters",
     "provider": "the provider",
 }
+#: The rules that a word on longer answers belongs to.
+_ABOUT_LENGTH = (Signal.LATENCY.value, Signal.OUTPUT_TOKENS.value, PROMPT)
 _TRAFFIC = 1.5  # calls a minute, ratio to before: less is the day's own rhythm
 
 
@@ -106,8 +109,10 @@ def _writes_more(case: Case) -> str:
     length, pace = case.part("output_tokens"), case.part("time_per_output_token_s")
     if case.cause is None or not case.cause.writes_more or length is None:
         return ""
-    if case.rule == Signal.OUTPUT_TOKENS and case.change is None:
-        return ""  # longer answers do not explain themselves
+    if case.rule not in _ABOUT_LENGTH or (
+        case.rule == Signal.OUTPUT_TOKENS and case.change is None
+    ):
+        return ""  # longer answers explain no errors, and not themselves
     text = f"Answers went from {tokens(length.before)} to {tokens(length.now)} at {at(case.onset)}"
     if pace is not None and not pace.moved:
         text += (

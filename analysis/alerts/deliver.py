@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from analysis.alerts import signature
 from analysis.alerts.addresses import Network
 from analysis.alerts.post import Outcome, Resolve, Result, post
-from analysis.alerts.receivers import RECEIVERS
+from analysis.alerts.receivers import RECEIVERS, generic
 from tidegauge import log
 from tidegauge.store import outbox
 from tidegauge.store.engine import Engine, read, write
@@ -80,6 +80,14 @@ def next_attempt(
     pause = wait * (1 - JITTER + 2 * JITTER * jitter())
     due = now + timedelta(seconds=max(pause, asked_s or 0.0))
     return due if due - message.created_at <= GIVE_UP else None
+
+
+def send_test(place: Place, now: datetime) -> Outcome:
+    """Send one test message, now and once, and return how it went; it leaves no row."""
+    body = generic.test_body(now)
+    message_id = f"msg_test_{int(now.timestamp())}"
+    headers = signature.headers(place.keys, message_id, now, body)
+    return post(place.url, body, headers, now=now, allow=place.allow)
 
 
 def _tidy(engine: Engine, now: datetime) -> None:

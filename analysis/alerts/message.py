@@ -145,9 +145,9 @@ def _impact(case: Case) -> str:
     if lead.now is not None and UNITS[lead.signal] == "share":
         hit, window = round(lead.now * lead.calls), span(lead.since, lead.until)
         verb = "were cut off" if lead.signal is Signal.TRUNCATION else "failed"
-        text = f"{hit:,} of {calls(lead.calls)} {verb} from {window}, starting at {since}. "
-        return text + ("Readers get part of an answer." if verb == "were cut off" else "")
-    return f"All calls of {clean(case.series.use_case, 40)} since {since}. {_rest(case)}"
+        text = f"{hit:,} of {calls(lead.calls)} {verb} from {window}, starting at {since}."
+        return text + (" Readers get part of an answer." if verb == "were cut off" else "")
+    return f"All calls of use case {clean(case.series.use_case, 40)} since {since}. {_rest(case)}"
 
 
 def _rest(case: Case) -> str:

@@ -116,11 +116,8 @@ def versus(finding: Finding) -> str:
         if finding.now_low is not None and finding.now_high is not None:
             text += f", 95% interval {percent(finding.now_low)} to {percent(finding.now_high)}"
     elif finding.usual_low is not None and finding.usual_high is not None:
-        low, high = (
-            value(finding.signal, finding.usual_low),
-            value(finding.signal, finding.usual_high),
-        )
-        text += f", same-hour band {low} to {high}"
+        low, high = (value(finding.signal, x) for x in (finding.usual_low, finding.usual_high))
+        text += f", same-hour band {low.removesuffix(' tokens')} to {high}"
     return f"{text})"
 
 

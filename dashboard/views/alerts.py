@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import connect, parts, queries, scope, words
+from dashboard import connect, parts, queries, reads, scope, words
 from dashboard.signals import CATALOG
 from tidegauge import clock
 from tidegauge.alert import Alert, State
@@ -46,7 +46,7 @@ def _list(now: datetime) -> None:
     st.title("Alerts")
     with read(connect.engine()) as db:
         found = [one for one in alerts.list_alerts(db) if parts.current_scope().holds(one.series)]
-        answers = queries.health(db, parts.current_scope().project, now)
+        answers = reads.health(db, parts.current_scope().project, now)
     still_open = [one for one in found if one.state is not State.RESOLVED]
     if not still_open:
         st.success(
@@ -169,7 +169,7 @@ def _deliveries(sent: Sequence[Delivery]) -> None:
                 "To": one.endpoint,
                 "Message": one.kind,
                 "State": one.state,
-                "Answer": one.last_status,
+                "Answer": "none yet" if one.last_status is None else str(one.last_status),
                 "Attempts": one.attempts,
                 "When": words.moment(one.done_at or one.due_at),
                 "Error": one.last_error or "",

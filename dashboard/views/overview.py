@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import charts, connect, parts, queries, words
-from dashboard.queries import Overview, Reading, ServiceRow
+from dashboard.reads import Overview, Reading, ServiceRow
 from tidegauge import clock
 from tidegauge.alert import Alert, State
 from tidegauge.finding import Change

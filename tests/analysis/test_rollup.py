@@ -107,6 +107,22 @@ def test_hours_are_their_minutes_taken_together(engine: Engine) -> None:
     assert buckets(engine, HOUR_S) == merged
 
 
+def test_buckets_can_be_read_without_their_histograms(sqlite_engine: Engine) -> None:
+    store(sqlite_engine, [a_call(i) for i in range(5)])
+    roll_all(sqlite_engine)
+    with read(sqlite_engine) as db:
+        until = NOON + HOUR
+        whole, bare = (
+            rollups.read_buckets(db, "default", MINUTE_S, NOON, until, shapes=shapes)[0]
+            for shapes in (True, False)
+        )
+    with_shape, without = (b.measured(Measure.LATENCY) for b in (whole, bare))
+
+    assert (with_shape.histogram.n, without.histogram.n) == (5, 0)
+    assert without.log_sum == with_shape.log_sum
+    assert bare.lengths == whole.lengths
+
+
 def test_a_late_call_reopens_its_minute_and_its_hour_only(sqlite_engine: Engine) -> None:
     store(sqlite_engine, [a_call(i, started_at=NOON + i * HOUR) for i in range(3)])
     roll_all(sqlite_engine)

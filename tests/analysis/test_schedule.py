@@ -19,7 +19,7 @@ from analysis import schedule
 from analysis.alerts.addresses import BadNetwork
 from analysis.alerts.signature import BadSecret
 from analysis.schedule import LEASE, Job, NotMyTurn, Turn, Work, run_job, run_once, serve
-from tests.alert_world import SECRET, a_receiver
+from tests.alert_world import OTHER_SECRET, SECRET, a_receiver, an_alert, fires
 from tests.world import a_call
 from tidegauge import clock
 from tidegauge.alert import State
@@ -90,6 +90,19 @@ def test_from_spans_to_a_signed_webhook(engine: Engine) -> None:
     assert "max_tokens fell 1024 to 256" in event["data"]["title"]
     with read(engine) as db:
         assert [one.state for one in alerts.list_alerts(db)] == [State.FIRING]
+
+
+def test_an_alert_of_a_past_moment_is_sent_all_the_same(
+    sqlite_engine: Engine, now: datetime
+) -> None:
+    with a_receiver() as receiver:
+        given = settings(**webhook(receiver.url))
+        run_once(sqlite_engine, given, Policy(), now)
+        with write(sqlite_engine) as db:
+            alerts.open_alert(db, fires(an_alert(now), now))
+        run_once(sqlite_engine, given, Policy(), now)
+
+    assert len(receiver.seen) == 1
 
 
 def test_every_run_is_kept_with_how_much_it_looked_at(engine: Engine, now: datetime) -> None:
@@ -219,6 +232,17 @@ def test_a_webhook_that_cannot_be_used_is_refused_at_the_start(
 ) -> None:
     with pytest.raises(refusal):
         run_once(sqlite_engine, settings(**fields), Policy(), now)
+
+
+def test_two_secrets_sign_while_one_takes_the_others_place() -> None:
+    both = {"webhook_secret": SecretStr(f"{SECRET} {OTHER_SECRET}")}
+    place = schedule.places_of(settings(**webhook("https://a.test") | both))["webhook"]
+
+    assert len(place.keys) == 2
+
+
+def test_without_an_address_nobody_is_told() -> None:
+    assert schedule.places_of(settings()) == {}
 
 
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -108,6 +108,8 @@ def hostile(url: str, listener: tuple[int, list[str]]) -> str:
     engine = open_engine(url)
     with write(engine) as db:
         spans.insert(db, [call], received_at=now)
+        if held := reviews.claim(db, "ana", now):  # an earlier test may have left one open
+            reviews.skip(db, held.item_id, "ana", now)
         reviews.flag(db, [flagged], now)
     world.roll(engine, now, max_series=100, limit=1000)
     engine.dispose()
@@ -200,12 +202,13 @@ def test_an_alert_s_link_opens_it(visit: Open, url: str) -> None:
 
 def test_a_link_with_filters_shows_them_and_they_stay_on_the_next_page(visit: Open) -> None:
     page = visit("trends?service=search&window=6h")
-    expect(page.get_by_role("heading", name="Trends")).to_be_visible()
+    # a click while the page is still being drawn keeps the filters, but not in the address
+    expect(page.get_by_role("link", name="Show the requests of this time")).to_be_visible()
+    rests(page)
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Requests").click()
     expect(page.get_by_role("heading", name="Requests")).to_be_visible()
-    rests(page)
-    assert re.search(r"service=search", page.url)
-    assert re.search(r"window=6h", page.url)
+    expect(page).to_have_url(re.compile(r"service=search&window=6h"))
+    expect(page.get_by_role("combobox", name="Service")).to_have_value("search")
 
 
 def test_one_key_gives_the_verdict_keeps_the_note_and_u_takes_it_back(

@@ -233,7 +233,7 @@ def _work(db: Connection, now: datetime) -> None:
         jobs.finish(
             db, job, now - timedelta(seconds=40), now - timedelta(seconds=39), looked_at=looked
         )
-    outbox.register(db, {"oncall": "https://oncall.example/hook"}, now)
+    outbox.register(db, {"oncall": "https://oncall.example/hook"})
 
 
 def _alert(db: Connection, now: datetime) -> None:

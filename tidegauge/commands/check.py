@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegauge.settings import Settings
-from tidegauge.store import migrate, pages, rollups, spans
+from tidegauge.store import jobs, migrate, outbox, pages, rollups, spans
 from tidegauge.store.engine import Connection, StoreBusy, StoreUnusable, open_engine, read
 
 _MANY_STALE = 1000  # minutes; an analyst that runs is never this far behind for long
@@ -50,9 +50,9 @@ def check(settings: Settings, now: datetime, silent_after: timedelta) -> list[An
                 Answer("database", Health.WELL, _readable(pages.database_bytes(db))),
                 Answer("schema", Health.WELL if schema == "current" else Health.BAD, schema),
                 last_span(db, settings.project, now, silent_after),
-                *jobs(db, now, timedelta(seconds=settings.analyse_every_s)),
+                *job_runs(db, now, timedelta(seconds=settings.analyse_every_s)),
                 stale(db),
-                outbox(db),
+                messages(db, now),
             ]
     except StoreBusy as error:
         return [Answer("database", Health.BAD, f"does not answer: {error}")]
@@ -69,15 +69,15 @@ def last_span(db: Connection, project: str, now: datetime, silent_after: timedel
     return Answer("last span", health, f"{_age(now - at)} ago")
 
 
-def jobs(db: Connection, now: datetime, every: timedelta) -> list[Answer]:
+def job_runs(db: Connection, now: datetime, every: timedelta) -> list[Answer]:
     """Say of each job how its newest run went and whether it still runs."""
-    runs = pages.last_runs(db)
+    runs = jobs.last_runs(db)
     if not runs:
         return [Answer("jobs", Health.UNKNOWN, "none has run yet; start 'tidegauge analyse'")]
     return [_job(run, now, every) for run in runs]
 
 
-def _job(run: pages.LastRun, now: datetime, every: timedelta) -> Answer:
+def _job(run: jobs.Run, now: datetime, every: timedelta) -> Answer:
     name = f"job {run.job}"
     ago = f"{_age(now - run.started_at)} ago"
     if run.outcome == "failed":
@@ -90,17 +90,22 @@ def _job(run: pages.LastRun, now: datetime, every: timedelta) -> Answer:
 
 def stale(db: Connection) -> Answer:
     """Say how many minutes wait to be counted again."""
-    waiting = len(rollups.stale_minutes(db, _MANY_STALE))
+    waiting = rollups.count_stale(db)
     if waiting < _MANY_STALE:
         return Answer("stale minutes", Health.WELL, f"{waiting} wait to be counted")
-    return Answer("stale minutes", Health.BAD, f"{_MANY_STALE} or more; the analyst is behind")
+    return Answer("stale minutes", Health.BAD, f"{waiting} wait; the analyst is behind")
 
 
-def outbox(db: Connection) -> Answer:
-    """Say whether messages could not be delivered."""
-    states = pages.outbox_states(db)
-    dead, waiting, sent = (states.get(name, 0) for name in ("dead", "waiting", "sent"))
-    text = f"{sent} sent, {waiting} waiting, {dead} given up"
+def messages(db: Connection, now: datetime) -> Answer:
+    """Say whether messages reach on-call."""
+    places = outbox.endpoints(db)
+    if not places:
+        return Answer("messages", Health.WELL, "nobody is told: no webhook is set")
+    dead, waiting = sum(one.dead for one in places), sum(one.waiting for one in places)
+    trouble = [one.name for one in places if one.in_trouble(now)]
+    text = f"{waiting} waiting, {dead} given up"
+    if trouble:
+        return Answer("messages", Health.BAD, f"{text}; not reached: {', '.join(trouble)}")
     return Answer("messages", Health.BAD if dead else Health.WELL, text)
 
 

@@ -46,6 +46,14 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
+class AlertState(StrEnum):
+    """The states an alert can be in; the words of tidegauge.alert.State."""
+
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
 class UnknownSetting(ValueError):
     """A TIDEGAUGE_* variable that no setting answers to."""
 

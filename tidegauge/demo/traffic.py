@@ -38,7 +38,8 @@ class App:
     before: Setup
     after: Setup
     fault: str  # the fault in one sentence, for the demo's output
-    signal: str  # the signal that shows it
+    rules: frozenset[str]  # the rules of alerts that may speak of it
+    cause: str  # the word by which such an alert names the cause
     output_tokens: float  # median
     output_spread: float  # of ln tokens
     first_token_s: float  # median
@@ -112,7 +113,8 @@ CHECKOUT_BOT = App(
         length=2.7,
     ),
     fault="prompt version 91 -> 92 goes live; outputs get 2.7 times longer, latency follows",
-    signal="output_tokens",
+    rules=frozenset({"output_tokens", "latency"}),
+    cause="prompt",
     output_tokens=110,
     output_spread=0.45,
     first_token_s=0.35,
@@ -133,7 +135,8 @@ SUPPORT_BOT = App(
         release="8.4.0", prompt_version=None, system=speech.SUPPORT.system_after, max_tokens=256
     ),
     fault="release 8.3.0 -> 8.4.0 sets max_tokens from 1024 to 256; three answers in ten are cut",
-    signal="truncation",
+    rules=frozenset({"truncation"}),
+    cause="max_tokens",
     output_tokens=180,
     output_spread=0.68,
     first_token_s=0.55,
@@ -158,7 +161,8 @@ BILLING_BOT = App(
         length=0.69,
     ),
     fault="the system prompt changes silently: no deploy, no version; outputs get 31 % shorter",
-    signal="output_tokens",
+    rules=frozenset({"prompt", "output_tokens"}),
+    cause="prompt",
     output_tokens=140,
     output_spread=0.42,
     first_token_s=0.4,

@@ -28,9 +28,13 @@ __all__ = [
 SAFE_SQLITE = (3, 51, 3)  # before it, two connections that checkpoint at once corrupt the file
 BUSY_TIMEOUT_S = 5.0
 
-_SQLITE_PRAGMAS = (
-    "page_size = 8192",  # these two only take effect before the first table
+# Only of use before the first table. Later, auto_vacuum would wait for the writer and fail after
+# five seconds: a reader could not even connect while one writes.
+_NEW_FILE_PRAGMAS = (
+    "page_size = 8192",
     "auto_vacuum = INCREMENTAL",  # else the file never shrinks
+)
+_SQLITE_PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",  # NORMAL loses acknowledged spans when the power fails
     "wal_autocheckpoint = 4000",
@@ -157,7 +161,8 @@ def _create_private(path: Path) -> None:
 
 def _set_pragmas(connection: sqlite.Connection, _record: object) -> None:
     cursor = connection.cursor()
-    for pragma in _SQLITE_PRAGMAS:
+    empty = cursor.execute("PRAGMA page_count").fetchone() == (0,)
+    for pragma in (*(_NEW_FILE_PRAGMAS if empty else ()), *_SQLITE_PRAGMAS):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

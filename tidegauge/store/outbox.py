@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -17,6 +17,7 @@ from tidegauge.store.times import from_s, to_s
 
 LEASE_S = 60  # a message is hidden from other workers this long; an attempt takes at most 10 s
 CALM_FROM, PAUSE_S = 3, 60
+LATE, MANY_DEAD = timedelta(minutes=30), 3  # without success, or dead letters: an endpoint's end
 _READ_AT_ONCE = 500
 
 
@@ -81,8 +82,13 @@ class Endpoint:
     waiting: int
     dead: int
 
+    def in_trouble(self, now: datetime) -> bool:
+        """Return whether people must be told by another way that messages do not arrive."""
+        late = self.failing_since is not None and now - self.failing_since >= LATE
+        return self.state == "disabled" or self.dead >= MANY_DEAD or late
 
-def register(db: Connection, addresses: Mapping[str, str], now: datetime) -> None:
+
+def register(db: Connection, addresses: Mapping[str, str]) -> None:
     """Make these the endpoints: name to hash of the address. A new address starts afresh."""
     known = {row.name: row.address_hash for row in db.execute(select(endpoint))}
     db.execute(delete(endpoint).where(endpoint.c.name.not_in(list(addresses))))
@@ -94,7 +100,7 @@ def register(db: Connection, addresses: Mapping[str, str], now: datetime) -> Non
             "state": "working",
             "failures": 0,
             "failing_since_s": None,
-            "not_before_s": to_s(now),
+            "not_before_s": 0,
         }
         statement = insert_into(db, endpoint).values(name=name, last_ok_s=None, **fresh)
         db.execute(statement.on_conflict_do_update(index_elements=["name"], set_=fresh))
@@ -339,7 +345,7 @@ def _finish(db: Connection, message: Message, values: Mapping[str, Any]) -> None
 
 
 def _endpoint_ok(db: Connection, name: str, now: datetime) -> None:
-    well = {"state": "working", "failures": 0, "failing_since_s": None, "not_before_s": to_s(now)}
+    well = {"state": "working", "failures": 0, "failing_since_s": None, "not_before_s": 0}
     statement = update(endpoint).where(endpoint.c.name == name)
     db.execute(statement.values(**well, last_ok_s=to_s(now)))
 

@@ -53,5 +53,12 @@ def event(notice: Notice) -> dict[str, Any]:
     }
 
 
+def test_body(at: datetime) -> bytes:
+    """Return the event that a person sends to see whether an endpoint works."""
+    data = {"schema_version": SCHEMA_VERSION, "title": "Tidegauge: a test message, do nothing"}
+    event = {"type": "delivery.test", "timestamp": _iso(at), "data": data}
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
 def _iso(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"

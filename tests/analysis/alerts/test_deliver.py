@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from analysis.alerts.addresses import networks
-from analysis.alerts.deliver import JITTER, Place, deliver, next_attempt
+from analysis.alerts.deliver import JITTER, Place, deliver, next_attempt, send_test
 from analysis.alerts.signature import key_of
 from tests.alert_world import (
     MIN,
@@ -54,7 +54,7 @@ class World:
     def put(self, *notices: Notice) -> None:
         with write(self.engine) as db:
             addresses = {name: place.address_hash for name, place in self.places.items()}
-            outbox.register(db, addresses, self.now)
+            outbox.register(db, addresses)
             for notice in notices:
                 outbox.enqueue(db, notice)
 
@@ -318,3 +318,17 @@ def test_the_address_and_the_keys_are_in_no_text() -> None:
 
     assert "secret" not in repr(place)
     assert "kkkk" not in repr(place)
+
+
+def test_a_test_message_is_sent_once_and_leaves_no_row(sqlite_engine: Engine) -> None:
+    with a_receiver(503) as receiver:
+        world = World(sqlite_engine, receiver.url)
+        outcome = send_test(world.places["webhook"], world.now)
+        world.put(fires(an_alert(world.now), world.now))
+
+    headers, body = receiver.seen[0]
+    assert Webhook(SECRET).verify(body, headers)["type"] == "delivery.test"
+    assert outcome.status == 503
+    assert len(receiver.seen) == 1
+    with read(sqlite_engine) as db:
+        assert outbox.endpoints(db)[0].waiting == 1

@@ -16,7 +16,7 @@ def opened(engine: Engine, at: datetime) -> Notice:
     """Write one firing alert with one endpoint to tell."""
     notice = fires(an_alert(at), at)
     with write(engine) as db:
-        outbox.register(db, {"webhook": "hash"}, at)
+        outbox.register(db, {"webhook": "hash"})
         alerts.open_alert(db, notice)
     return notice
 
@@ -44,7 +44,7 @@ def test_an_alert_its_event_and_its_message_are_one_transaction(
         pass
 
     with pytest.raises(Crash), write(engine) as db:  # noqa: PT012
-        outbox.register(db, {"webhook": "hash"}, now)
+        outbox.register(db, {"webhook": "hash"})
         alerts.open_alert(db, notice)
         assert alerts.deliveries(db, notice.alert.alert_id)
         raise Crash

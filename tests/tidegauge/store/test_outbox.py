@@ -14,7 +14,7 @@ NO_ANSWER = Attempt(status=None, error="no answer", answer=None, answered=False)
 
 def put(engine: Engine, *notices: Notice, endpoints: tuple[str, ...] = ("webhook",)) -> None:
     with write(engine) as db:
-        outbox.register(db, dict.fromkeys(endpoints, "hash"), notices[0].at)
+        outbox.register(db, dict.fromkeys(endpoints, "hash"))
         for notice in notices:
             outbox.enqueue(db, notice)
 
@@ -224,9 +224,9 @@ def test_what_waits_for_a_disabled_endpoint_is_given_up_and_a_new_address_starts
         outbox.dead(db, message, now, REFUSED, "disabled")
         assert outbox.claim(db, now) is None
         assert outbox.bury(db, now) == 1
-        outbox.register(db, {"webhook": "hash"}, now)
+        outbox.register(db, {"webhook": "hash"})
         assert _state(db) == "disabled"
-        outbox.register(db, {"webhook": "another"}, now)
+        outbox.register(db, {"webhook": "another"})
         assert _state(db) == "working"
 
 
@@ -259,3 +259,16 @@ def test_messages_that_are_done_are_forgotten_and_waiting_ones_are_not(
         assert outbox.forget(db, now) == 0
         assert outbox.forget(db, now + timedelta(days=30)) == 1
         assert outbox.untidy(db)
+
+
+def test_an_endpoint_is_in_trouble_when_messages_have_not_arrived_for_half_an_hour(
+    engine: Engine, now: datetime
+) -> None:
+    put(engine, fires(an_alert(now), now))
+    message = take(engine, now)
+    with write(engine) as db:
+        outbox.again(db, message, now, REFUSED, now)
+        endpoint = outbox.endpoints(db)[0]
+
+    assert not endpoint.in_trouble(now + 29 * MIN)
+    assert endpoint.in_trouble(now + 31 * MIN)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.conftest import NOW
 from tidegauge.bucket import Bucket, LengthClass, Measure, Measured
-from tidegauge.clock import HOUR, floor
+from tidegauge.clock import HOUR, MINUTE, floor
 from tidegauge.finding import Series, Signal
 from tidegauge.normal import HOURS_OF_PROFILE, Normal
 from tidegauge.store import ledger, normals, pages, rollups
@@ -54,13 +55,6 @@ def test_points_carry_the_counts_and_only_the_measures_asked_for(engine: Engine)
     assert found.lengths == {}
 
 
-def test_points_carry_lengths_where_they_are_asked_for(engine: Engine) -> None:
-    keep(engine, a_bucket())
-    with read(engine) as db:
-        (found,) = pages.read_points(db, "default", 3600, AT, AT + HOUR, measures=(), lengths=True)
-    assert found.lengths == a_bucket().lengths
-
-
 def test_points_are_those_of_the_series_named_and_the_time_asked_for(engine: Engine) -> None:
     keep(engine, a_bucket(), a_bucket(OTHER))
     with read(engine) as db:
@@ -102,3 +96,27 @@ def test_the_ledger_is_read_by_hour_and_outcome(engine: Engine) -> None:
 def test_the_size_of_the_database_is_known(engine: Engine) -> None:
     with read(engine) as db:
         assert pages.database_bytes(db) > 10_000
+
+
+def test_totals_are_what_adding_the_buckets_gives(engine: Engine) -> None:
+    later = replace(a_bucket(), start=AT + HOUR, errors=0)
+    with write(engine) as db:
+        rollups.register(db, [BOT], NOW)
+        rollups.replace(db, "default", 3600, [AT, AT + HOUR], [a_bucket(), later])
+    with read(engine) as db:
+        measures = (Measure.LATENCY, Measure.TTFT)
+        (found,) = pages.read_totals(db, "default", 3600, AT, AT + 2 * HOUR, measures=measures)
+    both = a_bucket().measured(Measure.LATENCY) + later.measured(Measure.LATENCY)
+    assert (found.calls, found.errors, found.truncated, found.cost_usd) == (4, 1, 2, 1.0)
+    assert found.measured(Measure.LATENCY) == both
+    assert found.measured(Measure.TTFT) == Measured()
+
+
+def test_calls_are_summed_by_the_step_asked_for(engine: Engine) -> None:
+    minutes = [replace(a_bucket(), start=AT + i * MINUTE) for i in range(7)]
+    with write(engine) as db:
+        rollups.register(db, [BOT], NOW)
+        rollups.replace(db, "default", 60, [one.start for one in minutes], minutes)
+    with read(engine) as db:
+        found = pages.read_calls(db, "default", 60, AT, AT + HOUR, 300)
+    assert found == {(BOT, AT): 10, (BOT, AT + 5 * MINUTE): 4}

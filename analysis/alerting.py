@@ -12,6 +12,7 @@ from analysis.alerts.case import Case
 from analysis.alerts.lifecycle import Pending, Step, decide
 from analysis.alerts.looks import Look, length, looks, out
 from analysis.attribution import Cause
+from analysis.windows import settled
 from tidegauge.alert import PROMPT, Alert, Member, Notice, State, Text, alert_id
 from tidegauge.bucket import Bucket, merge
 from tidegauge.clock import HOUR, MINUTE, floor
@@ -50,7 +51,7 @@ def judge(
     with read(engine) as db:
         open_and_late = alerts.current(db, now)
         pending = [_pending(row) for row in alerts.read_pending(db)]
-        silent = [one for one in _changes(db, now - _NEWS) if one.silent]
+        silent = [one for one in _changes(db, now - _NEWS) if _can_be_told(one, policy, now)]
         decision = decide(open_and_late, pending, seen, silent, policy, now)
         writes = [
             one
@@ -130,6 +131,15 @@ def _still_coming(alert: Alert, now: datetime) -> bool:
     return alert.signal == PROMPT and now - alert.starts_at < _STILL_COMING
 
 
+def _can_be_told(change: Change, policy: Policy, now: datetime) -> bool:
+    """Return whether a silent prompt change has been there for a window.
+
+    Told of at once, on-call would read nothing of what it did.
+    """
+    seen_until = floor(change.at, MINUTE) + timedelta(minutes=min(policy.windows_min))
+    return change.silent and seen_until <= settled(now, policy.settle_s)
+
+
 def _case(
     db: Connection,
     step: Step,
@@ -147,10 +157,11 @@ def _case(
     minutes = _minutes(db, leader.series, lead.since if lead else step.starts_at, lead, now)
     onset = _onset(step, seen, minutes)
     until = lead.until if lead else now
+    first = floor(onset, MINUTE)  # a prompt changes within a minute; its new calls are in there
     before = merge(
-        [b for b in minutes if onset - _COMPARED <= b.start < onset], leader.series, onset
+        [b for b in minutes if first - _COMPARED <= b.start < first], leader.series, onset
     )
-    after = merge([b for b in minutes if onset <= b.start < until], leader.series, onset)
+    after = merge([b for b in minutes if first <= b.start < until], leader.series, onset)
     return Case(
         alert_id=identity,
         severity=step.severity,

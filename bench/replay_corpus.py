@@ -1,6 +1,6 @@
 """Post every recorded payload to a running collector as it was recorded: how many are answered OK?
 
-    python -m bench.replay_corpus DIRECTORY
+python -m bench.replay_corpus DIRECTORY
 """
 
 from __future__ import annotations
@@ -68,10 +68,12 @@ def replay(folder: Path, http: str, grpc_address: str) -> dict[str, Counter[str]
 
 def main(folder: Path) -> None:
     """Print the table of answers."""
-    with tempfile.TemporaryDirectory() as data:
-        with Collector(f"sqlite:///{data}/corpus.db") as collector:
-            answers = replay(folder, collector.http, collector.grpc)
-            code, _ = collector.stop()
+    with (
+        tempfile.TemporaryDirectory() as data,
+        Collector(f"sqlite:///{data}/corpus.db") as collector,
+    ):
+        answers = replay(folder, collector.http, collector.grpc)
+        code, _ = collector.stop()
     table = Table("transport and signal", "answers")
     for kind, counts in sorted(answers.items()):
         table.add_row(kind, ", ".join(f"{answer}: {n}" for answer, n in sorted(counts.items())))

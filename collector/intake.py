@@ -73,7 +73,15 @@ def each(spans: Sequence[A], finish: Callable[[A], B]) -> tuple[list[B], list[Re
     return calls, rejected
 
 
+#: By the first word of a reason, which is the field as the sender's encoding writes it.
+_KINDS = {
+    "trace_id": "bad_trace_id",
+    "traceId": "bad_trace_id",
+    "span_id": "bad_span_id",
+    "spanId": "bad_span_id",
+}
+
+
 def _kind(span: Rejected) -> str:
     """Return the counter of an invalid span: one of a fixed few."""
-    field = span.reason.split(maxsplit=1)[0]
-    return f"bad_{field}" if field in ("trace_id", "span_id") else "bad_span"
+    return _KINDS.get(span.reason.split(maxsplit=1)[0], "bad_span")

@@ -16,7 +16,7 @@ from dashboard.reads import Health
 from dashboard.scope import WINDOWS, Scope, Span
 from tidegauge.call import Call
 from tidegauge.clock import MINUTE, floor
-from tidegauge.finding import Series
+from tidegauge.finding import Series, Signal
 
 Colour = Literal["red", "orange", "green", "blue", "gray"]
 
@@ -163,6 +163,8 @@ def chart_key(stories: Sequence[Story]) -> None:
     said = ["line: typical call, by step"]
     if any(story.normal for story in stories):
         said.append("shaded: usual range of this hour")
+        if any(one.normal.signal is Signal.LATENCY for one in stories if one.normal):
+            said.append("of latency: for answers of usual length")
     if any(story.alerts for story in stories):
         said.append("orange: alert")
     if any(story.week_ago for story in stories):

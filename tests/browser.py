@@ -61,7 +61,7 @@ def install() -> None:
             env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
         )
         return
-    subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 
 from tidegauge.store.engine import Engine, open_engine
 from tidegauge.store.migrate import upgrade
@@ -25,6 +26,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("TIDEGAUGE_", "OTEL_")) and not name.startswith("TIDEGAUGE_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_logging_from_before() -> Iterator[None]:
+    """Forget the log configuration of a test: it holds that test's standard error."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,10 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Set by environment variables. A variable that starts with `TIDEGAUGE_` and is not listed"
-        " here stops the start, so a misspelt one cannot go unnoticed.",
+        (
+            "Set by environment variables. A variable that starts with `TIDEGAUGE_` and is not listed"
+            " here stops the start, so a misspelt one cannot go unnoticed."
+        ),
         "",
         "| variable | default | meaning |",
         "| --- | --- | --- |",
@@ -70,8 +72,10 @@ def settings_page() -> str:
         "",
         "## Policy",
         "",
-        "What counts as a move, and how often people are told: the `[policy]` table of the file"
-        " that `TIDEGAUGE_POLICY_FILE` names ([examples/tidegauge.toml](../examples/tidegauge.toml)).",
+        (
+            "What counts as a move, and how often people are told: the `[policy]` table of the file"
+            " that `TIDEGAUGE_POLICY_FILE` names ([examples/tidegauge.toml](../examples/tidegauge.toml))."
+        ),
         "",
         "| key | default | meaning |",
         "| --- | --- | --- |",

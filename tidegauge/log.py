@@ -6,10 +6,16 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 
 def configure(log_format: str = "text", *, process: str) -> None:
     """Send every log line of this process to standard error, as text or as JSON lines."""
+
+    # As a processor: a context variable would be known to the thread that set it alone.
+    def name_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {**event, "process": process}
+
     renderer = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -17,7 +23,7 @@ def configure(log_format: str = "text", *, process: str) -> None:
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            name_process,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -26,10 +32,9 @@ def configure(log_format: str = "text", *, process: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
-    structlog.contextvars.bind_contextvars(process=process)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
-    """Return the logger of one module."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(logger=name)
+    """Return the logger of one module. It follows a later configure(), unlike one of bind()."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(module=name)
     return logger

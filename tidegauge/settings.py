@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     @property
     def dashboard_url(self) -> str:
         """Return where people reach the dashboard, without a slash at the end."""
-        return (self.public_url or f"http://{self.host}:{self.dashboard_port}").rstrip("/")
+        # A wildcard is no address to open; whoever binds one sets public_url.
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
+        return (self.public_url or f"http://{host}:{self.dashboard_port}").rstrip("/")
 
 
 def unknown_names(environment: Iterable[str]) -> list[str]:

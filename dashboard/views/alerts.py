@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import connect, parts, queries, reads, scope, words
+from dashboard.runbooks import RUNBOOKS
 from dashboard.signals import CATALOG
 from tidegauge import clock
 from tidegauge.alert import Alert, State
@@ -98,6 +99,7 @@ def _detail(one: Alert, history: Sequence[Event], sent: Sequence[Delivery], now:
         parts.table(
             [{"What": row.name, "Now against usual": row.text} for row in one.text.evidence]
         )
+    _runbook(one)
     _chart(one, now)
     below, beside = st.columns(2)
     with below:
@@ -108,6 +110,18 @@ def _detail(one: Alert, history: Sequence[Event], sent: Sequence[Delivery], now:
         _deliveries(sent)
     _samples(one, now)
     parts.link("All alerts", "alerts")
+
+
+def _runbook(one: Alert) -> None:
+    steps = RUNBOOKS.get(one.signal)
+    if steps is None:
+        return
+    if st.query_params.get("do") == "silence":
+        st.info("There are no silences yet. Acknowledge: it ends the repeats of this alert.")
+    asked_for = st.query_params.get("show") == "runbook"
+    with st.expander(f"Runbook: {words.md(one.signal)}", expanded=asked_for):
+        for number, step in enumerate(steps, start=1):
+            st.markdown(f"{number}. {step}")
 
 
 def _labelled(label: str, text: str) -> None:

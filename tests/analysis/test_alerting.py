@@ -160,12 +160,15 @@ def test_cut_answers_after_max_tokens_fell_are_told_with_the_parameter(
 def test_a_silent_prompt_change_is_told_by_itself_and_only_once(
     told: Engine, now: datetime
 ) -> None:
-    at = floor(now, MINUTE) - 4 * MIN
+    at = floor(now, MINUTE) - 6 * MIN
     traffic(told, now - timedelta(hours=3), at, output_tokens=311)
     traffic(told, at, now, output_tokens=214)
     known(told, a_change("silent", at))
 
     findings = [usual(Signal.OUTPUT_TOKENS, now)]
+    assert (
+        run(told, findings, now - MIN) == 0
+    )  # what it did is not known before a window has passed
     assert run(told, findings, now) == 1
     assert run(told, findings, now + MIN) == 0
 
@@ -175,7 +178,7 @@ def test_a_silent_prompt_change_is_told_by_itself_and_only_once(
         "checkout-bot: system prompt changed with no deploy marker; outputs 31% shorter"
     )
     assert alert.text.likely_cause.startswith(
-        "The prompt's text changed at 11:56 UTC (5d1c..e0, was 9ab2..41) "
+        "The prompt's text changed at 11:54 UTC (5d1c..e0, was 9ab2..41) "
         "with no new prompt version and no release within 15 min."
     )
     assert alert.text.first_action == (

@@ -35,7 +35,7 @@ from tidegauge.supervise import CannotStart, Supervisor, stop_on_signals
 from tidegauge.up import environment, free_port, parts
 
 HISTORY = timedelta(days=14)
-CALLS_PER_S = 2.0  # of each app's live traffic
+CALLS_PER_S = 3.0  # of each app's live traffic
 _LOOK_EVERY_S = 0.5
 #: A person does not want to wait an hour. Everything else is as in real use.
 DEMO_POLICY = Policy(windows_min=(1, 5), settle_s=5, confirm_windows=1, calm_min=5, min_calls=40)

@@ -30,9 +30,9 @@ def welcome(
     console.print(f"  Dashboard   {settings.dashboard_url}")
     console.print(f"  OTLP        {http} (HTTP), {grpc} (gRPC)\n")
     console.print(
-        "First two weeks of history at full speed (about 1 call a minute and app), then"
-        f" {minutes:g} minutes of live traffic (2 calls a second and app, so that nobody has to"
-        " wait)\nwith three faults:"
+        "First two weeks of history at full speed (about 0.8 calls a minute and app), then"
+        f" {minutes:g} minutes of live traffic (3 calls a second and app, so that nobody has to"
+        " wait) with three faults:"
     )
     for app in APPS:
         console.print(f"  - [bold]{app.service}[/]: {app.fault}")

@@ -121,7 +121,7 @@ CHECKOUT_BOT = App(
     per_token_s=0.009,
     streaming=True,
     calls_per_turn=(2, 4),
-    calls_per_hour=55,
+    calls_per_hour=45,
 )
 
 SUPPORT_BOT = App(
@@ -143,7 +143,7 @@ SUPPORT_BOT = App(
     per_token_s=0.007,
     streaming=False,
     calls_per_turn=(2, 4),
-    calls_per_hour=55,
+    calls_per_hour=45,
 )
 
 BILLING_BOT = App(
@@ -169,7 +169,7 @@ BILLING_BOT = App(
     per_token_s=0.008,
     streaming=False,
     calls_per_turn=(2, 4),
-    calls_per_hour=55,
+    calls_per_hour=45,
 )
 
 APPS = (CHECKOUT_BOT, SUPPORT_BOT, BILLING_BOT)

@@ -182,6 +182,11 @@ def _open_postgres(url: str, pool_size: int) -> Engine:
         pool_timeout=BUSY_TIMEOUT_S,
         connect_args={
             "connect_timeout": 3,
+            # A server that went away without a word would hold a writer for minutes.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,  # ms
             "application_name": "tidegauge",
             "options": _POSTGRES_OPTIONS,
         },

@@ -6,8 +6,10 @@ from datetime import datetime
 
 import pytest
 
+from dashboard.runbooks import RUNBOOKS
 from tests.dashboard.conftest import Show
-from tidegauge.alert import State
+from tidegauge.alert import PROMPT, State
+from tidegauge.finding import Signal
 from tidegauge.store import alerts
 from tidegauge.store.engine import Engine, read
 
@@ -71,3 +73,24 @@ def test_an_alert_that_is_not_there_is_said_in_words(show: Show, moment: datetim
     page = show("alerts", alert="A-![x](http://evil/x.png)")
     assert not page.exception
     assert page.title[0].value == "Alert not found"
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_the_runbook_of_a_link_is_open_else_it_is_folded(
+    show: Show, alert_id: str, asked_for: bool
+) -> None:
+    page = show("alerts", alert=alert_id, **({"show": "runbook"} if asked_for else {}))
+    (folded,) = (one for one in page.expander if one.label.startswith("Runbook"))
+    assert folded.proto.expanded is asked_for
+    assert "max\\_tokens" in folded.markdown[2].value or "max_tokens" in folded.markdown[2].value
+
+
+def test_every_rule_has_a_runbook() -> None:
+    assert set(RUNBOOKS) == {*Signal, PROMPT}
+
+
+def test_a_silence_link_says_that_there_are_none_yet_and_changes_nothing(
+    show: Show, alert_id: str
+) -> None:
+    page = show("alerts", alert=alert_id, do="silence")
+    assert "no silences yet" in page.info[0].value

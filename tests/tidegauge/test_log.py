@@ -1,0 +1,44 @@
+"""Logs: one format for a whole process, on standard error, from every thread."""
+
+from __future__ import annotations
+
+import json
+from threading import Thread
+
+import pytest
+
+from tidegauge import log
+
+EARLY = log.get("early")  # as every module does: before configure() is called
+
+
+def test_a_logger_made_before_the_configuration_follows_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure("json", process="collect")
+    EARLY.info("started", port=4318)
+    out, err = capsys.readouterr()
+    line = json.loads(err)
+    assert out == ""
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "started",
+        "level": "info",
+        "module": "early",
+        "port": 4318,
+        "process": "collect",
+    }
+
+
+def test_lines_of_other_threads_name_the_process_too(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("json", process="analyse")
+    thread = Thread(target=lambda: log.get("worker").warning("late"))
+    thread.start()
+    thread.join()
+    assert json.loads(capsys.readouterr().err)["process"] == "analyse"
+
+
+def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("text", process="analyse")
+    EARLY.info("alert opened", alert="A-1")
+    assert "alert opened" in capsys.readouterr().err

@@ -1,0 +1,128 @@
+"""The supervisor with real processes: ready, restarted, stopped, and gone with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tidegauge.supervise import CannotStart, Part, Supervisor
+
+SLEEP = "import time; print('here', flush=True); time.sleep(600)"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEP
+
+
+def part(name: str, code: str, ready: Callable[[], bool] = lambda: True) -> Part:
+    return Part(name, (sys.executable, "-c", code), ready)
+
+
+def until(true: Callable[[], bool], within_s: float = 20.0) -> bool:
+    end = time.monotonic() + within_s
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def supervisor(said: list[str]) -> Iterator[Supervisor]:
+    supervisor = Supervisor(dict(os.environ), said.append)
+    yield supervisor
+    supervisor.stop()
+
+
+def test_a_part_that_dies_is_started_again_after_a_pause(
+    supervisor: Supervisor, said: list[str]
+) -> None:
+    supervisor.start(part("one", SLEEP))
+    first = supervisor.pids()["one"]
+
+    os.kill(first, signal.SIGKILL)
+
+    def restarted() -> bool:
+        supervisor.look()
+        return supervisor.pids().get("one", first) != first
+
+    assert until(restarted)
+    assert "one ended (signal SIGKILL); it is started again in 1 s" in said
+
+
+def test_lines_of_a_part_carry_its_name(supervisor: Supervisor, said: list[str]) -> None:
+    supervisor.start(part("one", SLEEP))
+
+    assert until(lambda: "one       | here" in said)
+
+
+def test_stop_ends_every_part(supervisor: Supervisor) -> None:
+    supervisor.start(part("one", SLEEP))
+    supervisor.start(part("two", SLEEP))
+    pids = supervisor.pids().values()
+
+    supervisor.stop()
+
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_part_that_ignores_the_request_to_stop_is_killed_within_ten_seconds(
+    supervisor: Supervisor, said: list[str]
+) -> None:
+    supervisor.start(part("one", STUBBORN))
+    assert until(lambda: bool(said))
+    pid, begun = supervisor.pids()["one"], time.monotonic()
+
+    supervisor.stop()
+
+    assert not psutil.pid_exists(pid)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_part_that_refuses_to_start_stops_the_start(supervisor: Supervisor) -> None:
+    supervisor.start(part("one", "raise SystemExit(2)", ready=lambda: False))
+
+    with pytest.raises(CannotStart, match="one refused to start"):
+        supervisor.wait_ready()
+
+
+def test_a_part_that_never_gets_ready_is_named(supervisor: Supervisor) -> None:
+    supervisor.start(part("one", SLEEP, ready=lambda: False))
+
+    with pytest.raises(CannotStart, match="not ready after 0 s: one"):
+        supervisor.wait_ready(within_s=0.3)
+
+
+CHILD = "from tidegauge.supervise import end_with_stdin as e; import time; e(); time.sleep(600)"
+PARENT = f"""
+import os, sys, time
+from tidegauge.supervise import Part, Supervisor
+supervisor = Supervisor(dict(os.environ), print)
+supervisor.start(Part("one", (sys.executable, "-c", {CHILD!r}), lambda: True))
+print(supervisor.pids()["one"], flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_parts_end_when_the_supervisor_is_killed() -> None:
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=root
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert psutil.pid_exists(child)
+
+        parent.kill()
+
+    assert until(lambda: not psutil.pid_exists(child))

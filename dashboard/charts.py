@@ -207,7 +207,10 @@ def _spots(changes: Sequence[Change], story: Story) -> list[tuple[float, bool]]:
 
 
 def _label(change: Change) -> str:
-    return html.escape(f" {change.kind} {_brief(change.after)} ")
+    if change.field == "prompt_checksum":
+        return html.escape(f" prompt text {words.plain(change.after)[:4]} ")
+    name = change.field if change.kind == "parameter" else change.kind
+    return html.escape(f" {name} {_brief(change.after)} ")
 
 
 def _told(change: Change) -> str:

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 _EVERY_TIME = "Nothing fits: acknowledge, note what you looked at, and wake the service's owner."
 
-#: Steps by the alert's rule, the quickest and likeliest first. Our own words: safe as Markdown.
+#: Steps by the alert's rule, the quickest and likeliest first.
 RUNBOOKS: Mapping[str, Sequence[str]] = {
     "latency": (
         (
-            "Answers of equal length take longer. Look at *time to first token* on Trends: if it alone"
+            "Answers of equal length take longer. Look at time to first token on Trends: if it alone"
             " rose, requests wait (queueing, cold starts, longer inputs)."
         ),
         (
-            "If *time per output token* rose, the model or its provider is slower: look at the"
+            "If time per output token rose, the model or its provider is slower: look at the"
             " provider's status page, then at another region or model."
         ),
         "Compare the services: one alone points to its last deploy, all of them to the provider.",
@@ -24,7 +24,7 @@ RUNBOOKS: Mapping[str, Sequence[str]] = {
     "output_tokens": (
         "Answers got longer or shorter. Look for a prompt, model or parameter mark at the onset.",
         "Read three of the requests below: is the answer different, or only its length?",
-        "Longer: take the prompt back, or cap `max_tokens`; cost and latency follow the length.",
+        "Longer: take the prompt back, or cap max_tokens; cost and latency follow the length.",
         "Shorter: check for refusals, cut context and empty tool results.",
         _EVERY_TIME,
     ),
@@ -38,15 +38,15 @@ RUNBOOKS: Mapping[str, Sequence[str]] = {
         _EVERY_TIME,
     ),
     "truncation": (
-        "More answers stop at the token limit. Look at `max_tokens` now and before.",
+        "More answers stop at the token limit. Look at max_tokens now and before.",
         "If the limit fell, set it back. If answers got longer, mend the prompt or raise the limit.",
         "Check whether a program reads these answers: cut JSON breaks it downstream.",
         _EVERY_TIME,
     ),
     "errors": (
         (
-            "More calls fail. Look at the error types below: `rate_limit` (slow down, raise the quota),"
-            " `timeout` (see latency), `auth` (a key expired), `server` (the provider)."
+            "More calls fail. Look at the error types below: rate_limit (slow down, raise the quota),"
+            " timeout (see latency), auth (a key expired), server (the provider)."
         ),
         "One service alone: its last deploy. All services: the provider's status page.",
         "Switch to the fallback model if there is one.",

@@ -53,9 +53,9 @@ def install() -> None:
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
         packages = ["chromium", "fonts-dejavu-core"]
-        subprocess.run(["apt-get", "update", "-qq"], check=True, stdout=subprocess.DEVNULL)  # noqa: S607
-        subprocess.run(  # noqa: S603
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],  # noqa: S607
+        subprocess.run(["apt-get", "update", "-qq"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
             check=True,
             stdout=subprocess.DEVNULL,
             env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},

@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a freshly built wheel."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     (found,) = folder.glob("*.whl")
     return found
 
@@ -40,7 +40,7 @@ def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Without dependencies and index, so that no network is needed; they come by a path instead. A
     # .pth file inside that path (our own editable install) is not followed.
     install = ["install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
-    subprocess.run([python, "-m", "pip", *install, str(wheel)], check=True)  # noqa: S603
+    subprocess.run([python, "-m", "pip", *install, str(wheel)], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "needs.pth").write_text("\n".join(site.getsitepackages()))
     return folder / "bin" / "tidegauge"
@@ -77,7 +77,7 @@ class _running_up:  # noqa: N801 (reads as a verb)
         http, grpc, dashboard = free_ports(3)
         self._http = http
         ports = ["--otlp-http-port", str(http), "--otlp-grpc-port", str(grpc)]
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             [command, "up", *ports, "--dashboard-port", str(dashboard)],
             cwd=folder,
             env={**os.environ, "XDG_DATA_HOME": str(folder / "data"), "PYTHONPATH": ""},

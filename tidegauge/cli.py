@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from importlib.metadata import version as installed_version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -21,6 +21,9 @@ from tidegauge.commands.options import (
     moment,
     settings,
 )
+
+if TYPE_CHECKING:
+    from tidegauge.settings import Settings
 
 
 class _Verbs(TyperGroup):
@@ -170,7 +173,7 @@ def analyse(
     serve(chosen)
 
 
-def _analyse_once(chosen: Any, at: str | None) -> None:
+def _analyse_once(chosen: Settings, at: str | None) -> None:
     from analysis.schedule import run_once
     from tidegauge import clock
     from tidegauge.policy import read_policy

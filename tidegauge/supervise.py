@@ -50,7 +50,8 @@ class Supervisor:
     """Keep ``parts`` running. One thread owns it, apart from ``stopping``, which any may set."""
 
     environment: Mapping[str, str]
-    say: Say
+    say: Say  # our own words: a part has died, it is started again
+    pass_on: Say  # what the parts print, each line with its part's name
     stopping: Event = field(default_factory=Event)
     _children: list[_Child] = field(default_factory=list)
 
@@ -126,13 +127,15 @@ class Supervisor:
             # Ctrl-C reaches this process only, which then stops the parts in good order.
             start_new_session=True,
         )
-        child.reader = Thread(target=self._pass_on, args=(child.part.name, child.process))
+        child.reader = Thread(target=self._read, args=(child.part.name, child.process))
         child.reader.daemon = True
         child.reader.start()
 
-    def _pass_on(self, name: str, process: subprocess.Popen[str]) -> None:
+    def _read(self, name: str, process: subprocess.Popen[str]) -> None:
         for line in process.stdout or ():
-            self.say(f"{name:<9} | {line.rstrip()}")
+            # Read on when nobody takes the lines: a part with a full pipe would stand still.
+            with suppress(OSError):
+                self.pass_on(f"{name:<9} | {line.rstrip()}")
 
     def _died(self, child: _Child, code: int) -> None:
         if code == CANNOT_START and not child.was_ready:
@@ -172,7 +175,7 @@ def pause_s(failures: int) -> float:
 
 
 def stop_on_signals(stopping: Event) -> None:
-    """Let Ctrl-C, SIGTERM and a closed terminal set ``stopping``."""
+    """Let Ctrl-C, SIGTERM and a closed terminal set ``stopping``; call it before parts start."""
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         stopping.set()

@@ -6,14 +6,21 @@ import os
 import socket
 import sys
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Lock
 
 from pydantic import SecretStr
 
 from tidegauge.settings import Settings
+from tidegauge.store import jobs
+from tidegauge.store.engine import StoreBusy, StoreUnusable, open_engine, read
 from tidegauge.supervise import CannotStart, Part, Say, Supervisor, stop_on_signals
+
+ANALYST = "analyst"  # the lease's name; importing it from analysis would load SciPy here
+_PORTS = ("otlp_http_port", "otlp_grpc_port", "dashboard_port")
+# A proxy that the environment names must not be asked for our own loopback addresses.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def parts(settings: Settings) -> tuple[Part, Part, Part]:
@@ -28,7 +35,7 @@ def parts(settings: Settings) -> tuple[Part, Part, Part]:
                 and listens(settings.host, settings.otlp_grpc_port)
             ),
         ),
-        Part("analyse", _verb("analyse"), lambda: True),
+        Part("analyse", _verb("analyse"), lambda: analyses(settings.database_url)),
         Part(
             "dashboard",
             _verb("dashboard"),
@@ -75,7 +82,7 @@ def reachable(host: str) -> str:
 def answers(url: str) -> bool:
     """Return whether ``url`` answers 200 now."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  our own http URL
+        with _DIRECT.open(url, timeout=2) as answer:
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False
@@ -90,17 +97,26 @@ def listens(host: str, port: int) -> bool:
         return False
 
 
-def free_port(host: str, wished: int) -> int:
-    """Return ``wished`` if it is free, else a port that is."""
-    return wished if wished and _is_free(host, wished) else _bound(host, 0)
+def analyses(database_url: str) -> bool:
+    """Return whether an analyst has taken up its work, which is when it holds the lease."""
+    try:
+        engine = open_engine(database_url, pool_size=1)
+        try:
+            with read(engine) as db:
+                holder = jobs.lease_holder(db, ANALYST)
+                return holder is not None and bool(holder.name)
+        finally:
+            engine.dispose()
+    except (StoreBusy, StoreUnusable):
+        return False
 
 
 def check_ports(settings: Settings) -> None:
     """Raise CannotStart when a port that is needed is taken, or the address is not ours."""
-    for name in ("otlp_http_port", "otlp_grpc_port", "dashboard_port"):
+    for name in _PORTS:
         port = getattr(settings, name)
         try:
-            _bound(settings.host, port)
+            _bound(settings.host, port).close()
         except OSError as error:
             option = "--" + name.replace("_", "-")
             raise CannotStart(
@@ -111,24 +127,37 @@ def check_ports(settings: Settings) -> None:
 
 def _is_free(host: str, port: int) -> bool:
     try:
-        return bool(_bound(host, port))
+        _bound(host, port).close()
     except OSError:
         return False
+    return True
 
 
-def _bound(host: str, port: int) -> int:
-    """Bind and let go; return the port. Raises OSError when it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket bound there. Raises OSError when the port is taken."""
+    probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if port:  # one that was in use a moment ago is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
-        return int(probe.getsockname()[1])
+    except OSError:
+        probe.close()
+        raise
+    return probe
 
 
-def with_ports(settings: Settings) -> Settings:
-    """Return ``settings`` with a free port wherever 0 was asked for."""
-    names = ("otlp_http_port", "otlp_grpc_port", "dashboard_port")
-    chosen = {n: _bound(settings.host, 0) for n in names if getattr(settings, n) == 0}
+def with_ports(settings: Settings, *, replace_taken: bool = False) -> Settings:
+    """Return ``settings`` with a free port wherever 0 was asked for.
+
+    With ``replace_taken`` also wherever the port that was asked for is in use.
+    """
+    chosen: dict[str, int] = {}
+    with ExitStack() as held:  # until all are chosen: else one could be chosen twice
+        for name in _PORTS:
+            port = getattr(settings, name)
+            if port == 0 or (replace_taken and not _is_free(settings.host, port)):
+                probe = held.enter_context(_bound(settings.host, 0))
+                chosen[name] = int(probe.getsockname()[1])
     return settings.model_copy(update=chosen)
 
 
@@ -146,35 +175,20 @@ def addresses(settings: Settings) -> list[str]:
     ]
 
 
-def one_line_each(lock: Lock, write: Callable[[str], object]) -> Say:
-    """Return a function that writes whole lines although several threads call it."""
-
-    def say(line: str) -> None:
-        with lock:
-            write(line + "\n")
-
-    return say
-
-
 def up(settings: Settings, say: Say) -> None:
     """Run the three processes until a signal comes. Raises CannotStart when they cannot."""
     settings = with_ports(settings)
     check_ports(settings)
-    supervisor = Supervisor(environment(settings), say)
+    supervisor = Supervisor(environment(settings), say, pass_on=say)
     stop_on_signals(supervisor.stopping)
     try:
         for part in parts(settings):
             supervisor.start(part)
         supervisor.wait_ready()
         if not supervisor.stopping.is_set():
-            tell(["", "Tidegauge is up.", *addresses(settings), "", "Ctrl-C stops it."], say)
+            for line in ("", "Tidegauge is up.", *addresses(settings), "", "Ctrl-C stops it."):
+                say(line)
         supervisor.watch()
     finally:
         supervisor.stop()
     say("Tidegauge has stopped.")
-
-
-def tell(lines: Sequence[str], say: Say) -> None:
-    """Say several lines."""
-    for line in lines:
-        say(line)

@@ -165,7 +165,10 @@ def _goal(case: Case) -> str:
         normal = value(case.lead.signal, case.lead.usual)
         return f"; expect {NAMES[case.lead.signal]} near {normal} within 10 min"
     length = case.moved("output_tokens")
-    return f"; expect answers near {tokens(length.before)} within 10 min" if length else ""
+    if length is None:
+        return ""
+    known = [one.usual for one in case.findings if one.signal is Signal.OUTPUT_TOKENS and one.usual]
+    return f"; expect answers near {tokens(known[0] if known else length.before)} within 10 min"
 
 
 def _undo_parameter(change: Change, service: str) -> str:

@@ -227,7 +227,10 @@ def _open(news: list[_Candidate], seen: Mapping[Member, Look]) -> Iterable[Step]
             members=members,
             state=State.FIRING,
             severity=_severity(members, seen),
-            starts_at=min(one.since for one in group),
+            # When a prompt changed is known; of a number only the window in which it moved is.
+            starts_at=leader.since
+            if leader.member.signal == PROMPT
+            else min(one.since for one in group),
             tell=Tell.FIRING,
         )
 

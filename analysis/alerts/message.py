@@ -131,7 +131,9 @@ def _prompt_headline(case: Case) -> tuple[str, str]:
             return what, f"{percent(finding.now)} of {_SHARES[finding.signal]}"
     if moved is None:
         return what, ""
-    change = moved.now / moved.before - 1
+    # Against what this hour usually shows, where that is known: the hour before may be odd.
+    lengths = [one.ratio for one in case.findings if one.signal is Signal.OUTPUT_TOKENS]
+    change = (lengths[0] if lengths and lengths[0] else moved.now / moved.before) - 1
     return what, f"outputs {abs(change):.0%} {'longer' if change > 0 else 'shorter'}"
 
 

@@ -96,9 +96,10 @@ def _detail(one: Alert, history: Sequence[Event], sent: Sequence[Delivery], now:
         _labelled("First action", one.text.first_action)
     with right:
         st.markdown("**Evidence**")
-        parts.table(
-            [{"What": row.name, "Now against usual": row.text} for row in one.text.evidence]
-        )
+        for (
+            row
+        ) in one.text.evidence:  # not a table: it would cut the text, and on a phone most of it
+            st.markdown(f"{words.md(row.name)}: **{words.md(row.text, words.SENTENCE)}**")
     _runbook(one)
     _chart(one, now)
     below, beside = st.columns(2)
@@ -121,7 +122,7 @@ def _runbook(one: Alert) -> None:
     asked_for = st.query_params.get("show") == "runbook"
     with st.expander(f"Runbook: {words.md(one.signal)}", expanded=asked_for):
         for number, step in enumerate(steps, start=1):
-            st.markdown(f"{number}. {step}")
+            st.markdown(words.md(f"{number}. {step}", words.SENTENCE))
 
 
 def _labelled(label: str, text: str) -> None:
@@ -157,9 +158,10 @@ def _chart(one: Alert, now: datetime) -> None:
     stories = queries.stories(
         connect.settings().database_url, one.series, (leading, beside), during, False
     )
+    st.caption(words.md(parts.series_name(one.series), words.SENTENCE))
     for column, story in zip(st.columns(2), stories, strict=True):
         with column:
-            st.markdown(f"**{words.md(story.name)}** · {words.md(parts.series_name(one.series))}")
+            st.markdown(f"**{words.md(story.name)}**")
             parts.chart(story, key=f"alert-{story.name}", height=270)
     parts.chart_key(stories)
 

@@ -53,10 +53,11 @@ def _alert_line(one: Alert, now: datetime) -> None:
     lasting = words.lasting((now - one.starts_at).total_seconds())
     with text:
         if one.state is State.FIRING:
-            st.error(f"▲ {words.md(one.title, words.SENTENCE)}, for {words.md(lasting)}")
+            st.error(f"▲ {words.md(one.title, words.SENTENCE)} · {words.md(lasting)}")
         else:
             st.warning(
-                f"◆ {words.md(one.title, words.SENTENCE)}, taken by {words.md(one.acknowledged_by)}"
+                f"◆ {words.md(one.title, words.SENTENCE)} · "
+                f"taken by {words.md(one.acknowledged_by)}"
             )
     with link:
         parts.link("Open →", "alerts", alert=one.alert_id)
@@ -82,12 +83,13 @@ def _charts(seen: Overview) -> None:
     if seen.focus is None:
         st.info("No calls in this window. A longer window is in the sidebar.")
         return
-    name = parts.series_name(seen.focus)
+    # Above both: beside each title a long name would wrap, and the charts would not align.
+    st.caption(words.md(parts.series_name(seen.focus), words.SENTENCE))
     for i, (column, story) in enumerate(
         zip(st.columns(len(seen.stories)), seen.stories, strict=True)
     ):
         with column:
-            st.markdown(f"**{words.md(story.name)}** · {words.md(name)}")
+            st.markdown(f"**{words.md(story.name)}**")
             parts.chart(story, key=f"overview-{i}", height=250)
     parts.chart_key(seen.stories)
 

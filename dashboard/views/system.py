@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -52,9 +53,14 @@ def warnings_of(settings: Settings) -> list[str]:
         found.append("Anyone who reaches this machine can read prompts: there is no login yet")
     if not settings.webhook_url:
         found.append("Nobody is told of alerts: TIDEGAUGE_WEBHOOK_URL is not set")
-    elif settings.webhook_url.startswith("http://"):
+    elif settings.webhook_url.startswith("http://") and not _stays_here(settings.webhook_url):
         found.append("Alerts leave this machine unencrypted: the webhook's address is http")
     return found
+
+
+def _stays_here(url: str) -> bool:
+    """Return whether ``url`` leads to this machine."""
+    return (urlsplit(url).hostname or "") in _LOOPBACK
 
 
 def _numbers(last_span: datetime | None, waiting: int, size: int, now: datetime) -> None:

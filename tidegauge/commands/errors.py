@@ -10,6 +10,8 @@ from tidegauge.policy import BadPolicy
 from tidegauge.settings import Settings
 from tidegauge.supervise import CannotStart
 
+_PRIVATE = {"webhook_secret", "database_url"}
+
 
 def explain(error: Exception) -> str | None:
     """Return ``error`` in one line. If it is none that we expect, return None."""
@@ -19,7 +21,7 @@ def explain(error: Exception) -> str | None:
         return "; ".join(_bad_value(error))
     if isinstance(error, SettingsError):
         return f"{error}; correct the environment variable"
-    return _of_the_store(error)
+    return _of_the_webhook(error) or _of_the_store(error)
 
 
 def _bad_value(error: ValidationError) -> list[str]:
@@ -27,12 +29,21 @@ def _bad_value(error: ValidationError) -> list[str]:
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
         name = str(problem["loc"][0]) if problem["loc"] else "settings"
-        secret = "secret" in name
-        given = "" if secret else f" (given: {str(problem['input'])[:80]!r})"
+        # A database's address may hold a password.
+        given = "" if name in _PRIVATE else f" (given: {str(problem['input'])[:80]!r})"
         known = Settings.model_fields.get(name)
         meant = f"; it means: {known.description}" if known and known.description else ""
         lines.append(f"TIDEGAUGE_{name.upper()}: {problem['msg']}{given}{meant}")
     return lines
+
+
+def _of_the_webhook(error: Exception) -> str | None:
+    from analysis.alerts.addresses import BadNetwork
+    from analysis.alerts.signature import BadSecret
+
+    if isinstance(error, BadSecret | BadNetwork):
+        return f"{error} (docs/webhooks.md says how to set it up)"
+    return None
 
 
 def _of_the_store(error: Exception) -> str | None:

@@ -6,7 +6,7 @@ import os
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,7 +58,7 @@ class UnknownSetting(ValueError):
     """A TIDEGAUGE_* variable that no setting answers to."""
 
 
-def settings(**given: object) -> Settings:
+def settings(**given: Any) -> Settings:
     """Return the settings: what was ``given`` on the command line, else the environment.
 
     Raises UnknownSetting for a misspelt variable, pydantic's ValidationError for a bad value.
@@ -68,7 +68,7 @@ def settings(**given: object) -> Settings:
             f"{', '.join(unknown)}: no such setting; correct the name or unset it "
             "(docs/settings.md lists them all)"
         )
-    return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -77,12 +77,12 @@ def moment(text: str, now: datetime) -> datetime:
     >>> moment("2h", datetime(2026, 1, 5, 10, tzinfo=UTC)).isoformat()
     '2026-01-05T08:00:00+00:00'
     """
-    if ago := _AGO.fullmatch(text.strip()):
-        return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
     try:
+        if ago := _AGO.fullmatch(text.strip()):
+            return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"'{text}' is no time; use ISO 8601 (2026-11-23T05:00:00Z) or an age (30m, 2h, 7d)"
         ) from None
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import signal
+import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import heappop, heappush
@@ -67,18 +69,19 @@ def exporter(job: Job) -> SpanExporter:
 
 def run(job: Job, talk: Connection) -> None:
     """Run one app until its parent ends it: send the history, wait for a start time, go live."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    # The collector is on this machine: no proxy that the environment names may come between.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
     out = exporter(job)
     app = app_of(job.service)
-    if job.scale:
-        for sent in send_history(app, job, out):
-            talk.send(sent)
-    talk.send(Sent(app.service, 0, 1.0))
-    try:
+    with suppress(BrokenPipeError, EOFError):  # the parent is gone
+        try:
+            for sent in send_history(app, job, out) if job.scale else ():
+                talk.send(sent)
+        except NotStored as error:
+            sys.exit(str(error))  # one line, and no traceback
+        talk.send(Sent(app.service, 0, 1.0))
         start: datetime = talk.recv()
-    except EOFError:  # the parent is gone
-        return
-    go_live(traffic.live(app, job.seed, start, job.calls_per_s), app, out)
+        go_live(traffic.live(app, job.seed, start, job.calls_per_s), app, out)
 
 
 def send_history(app: App, job: Job, out: SpanExporter) -> Iterator[Sent]:

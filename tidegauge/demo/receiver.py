@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
@@ -19,10 +19,9 @@ _LARGEST = 64 * 1024  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One message as it arrived."""
+    """One message whose signature was right."""
 
     event: Mapping[str, Any]
-    genuine: bool  # its signature is right and its time is near
     at_s: float  # seconds since 1970
 
     @property
@@ -53,12 +52,13 @@ def is_genuine(headers: Mapping[str, str], body: bytes, secret: str, now_s: floa
 
 
 class Receiver:
-    """An HTTP server on a free loopback port; ``pages`` holds what arrived, in order."""
+    """An HTTP server on a free loopback port; ``pages`` holds the genuine messages, in order."""
 
-    def __init__(self, secret: str, clock: Any) -> None:
+    def __init__(self, secret: str, clock: Callable[[], float]) -> None:
         """Take messages signed with ``secret``; ``clock()`` gives seconds since 1970."""
         self.pages: SimpleQueue[Page] = SimpleQueue()
-        pages = self.pages
+        self.refused: SimpleQueue[str] = SimpleQueue()  # ids of messages that were not genuine
+        pages, refused = self.pages, self.refused
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
@@ -67,7 +67,9 @@ class Receiver:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 genuine = is_genuine(headers, body, secret, now_s)
                 if genuine:
-                    pages.put(Page(json.loads(body), genuine, now_s))
+                    pages.put(Page(json.loads(body), now_s))
+                else:
+                    refused.put(headers.get("webhook-id", ""))
                 self.send_response(204 if genuine else 401)
                 self.end_headers()
 

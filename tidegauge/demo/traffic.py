@@ -37,7 +37,8 @@ class App:
     script: Script
     before: Setup
     after: Setup
-    fault: str  # the fault in one sentence, for the demo's output
+    fault: str  # in one sentence, for the demo's output
+    fault_in_short: str
     rules: frozenset[str]  # the rules of alerts that may speak of it
     cause: str  # the word by which such an alert names the cause
     output_tokens: float  # median
@@ -113,6 +114,7 @@ CHECKOUT_BOT = App(
         length=2.7,
     ),
     fault="prompt version 91 -> 92 goes live; outputs get 2.7 times longer, latency follows",
+    fault_in_short="outputs 2.7 times longer",
     rules=frozenset({"output_tokens", "latency"}),
     cause="prompt",
     output_tokens=110,
@@ -121,7 +123,7 @@ CHECKOUT_BOT = App(
     per_token_s=0.009,
     streaming=True,
     calls_per_turn=(2, 4),
-    calls_per_hour=45,
+    calls_per_hour=34,
 )
 
 SUPPORT_BOT = App(
@@ -135,6 +137,7 @@ SUPPORT_BOT = App(
         release="8.4.0", prompt_version=None, system=speech.SUPPORT.system_after, max_tokens=256
     ),
     fault="release 8.3.0 -> 8.4.0 sets max_tokens from 1024 to 256; three answers in ten are cut",
+    fault_in_short="answers cut off",
     rules=frozenset({"truncation"}),
     cause="max_tokens",
     output_tokens=180,
@@ -143,7 +146,7 @@ SUPPORT_BOT = App(
     per_token_s=0.007,
     streaming=False,
     calls_per_turn=(2, 4),
-    calls_per_hour=45,
+    calls_per_hour=34,
 )
 
 BILLING_BOT = App(
@@ -161,6 +164,7 @@ BILLING_BOT = App(
         length=0.69,
     ),
     fault="the system prompt changes silently: no deploy, no version; outputs get 31 % shorter",
+    fault_in_short="prompt changed silently",
     rules=frozenset({"prompt", "output_tokens"}),
     cause="prompt",
     output_tokens=140,
@@ -169,7 +173,7 @@ BILLING_BOT = App(
     per_token_s=0.008,
     streaming=False,
     calls_per_turn=(2, 4),
-    calls_per_hour=45,
+    calls_per_hour=34,
 )
 
 APPS = (CHECKOUT_BOT, SUPPORT_BOT, BILLING_BOT)

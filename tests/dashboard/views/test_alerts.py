@@ -38,8 +38,9 @@ def test_a_deep_link_opens_one_alert_with_all_that_is_known(show: Show, alert_id
     assert page.title[0].value == "checkout\\-bot\\: outputs are 2\\.7x longer than usual"
     told = [one.value for one in page.text]
     assert any("version 91 to 92" in text for text in told)
-    evidence, timeline, deliveries, samples = (one.value for one in page.dataframe)
-    assert list(evidence["What"]) == ["Output tokens", "Latency", "Calls"]
+    timeline, deliveries, samples = (one.value for one in page.dataframe)
+    evidence = [one.value for one in page.markdown if one.value.startswith("Output tokens")]
+    assert evidence == ["Output tokens: **1,140 \\| 430 usual**"]
     assert list(timeline["What"]) == ["firing"]
     assert list(deliveries["To"]) == ["oncall"]
     assert set(samples["Service"]) == {"checkout-bot"}

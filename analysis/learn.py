@@ -31,7 +31,7 @@ from tidegauge.finding import Series, Signal
 from tidegauge.histogram import Histogram
 from tidegauge.normal import Normal
 from tidegauge.policy import Policy
-from tidegauge.store import normals, rollups
+from tidegauge.store import jobs, normals, rollups
 from tidegauge.store.engine import Connection, Engine, read, write
 from tidegauge.store.normals import AlertSpan
 
@@ -41,6 +41,7 @@ _PRIOR_WINDOWS = 6.0
 _LEAST_OF_LEVEL = 0.3  # of a rate's level: an hour's usual rate is never below
 _SHORT_PAST = DAY / 2  # minutes that teach how short windows wander
 _LONG = 0.995
+_MARK = "learn"  # how far the slots of the hour have been worked through
 _MORE_HOURS = 1.1  # so many times the hours of last time: old calls have arrived
 #: Nothing is so steady that it never wanders less: standard deviation on the ln scale.
 _FLOOR_LOG = 0.03
@@ -220,44 +221,60 @@ def _long_output(hours: Sequence[Bucket]) -> float | None:
 
 
 def relearn(engine: Engine, policy: Policy, now: datetime) -> int:
-    """Learn every project that is due and return how many (series, signal) were learned.
+    """Learn every series that is due and return how many (series, signal) were learned.
 
-    Due: once an hour, and as soon as old calls have arrived. Cheap when nothing is due.
+    Every series is due at its own minute of the hour, so that no look learns them all; and a
+    whole project is due at once when it is new or old calls have arrived.
     """
     with read(engine) as db:
-        due = [p for p in rollups.projects(db) if _is_due(db, p, now)]
-    return sum(_relearn_project(engine, project, policy, now) for project in due)
+        last = jobs.mark(db, _MARK)
+        due = [one for project in rollups.projects(db) for one in _due(db, project, last, now)]
+    count = sum(_relearn(engine, one, policy, now) for one in due)
+    if last is None or floor(last, MINUTE) < floor(now, MINUTE):
+        with write(engine) as db:
+            jobs.set_mark(db, _MARK, now)
+            for project in {one.project for one in due}:
+                normals.forget_normals(db, project, now - DAY)
+    return count
 
 
-def _is_due(db: Connection, project: str, now: datetime) -> bool:
+def slots(last: datetime | None, now: datetime) -> set[int]:
+    """Return the minutes of the hour that have begun since ``last``; all after an hour or more.
+
+    >>> from datetime import UTC
+    >>> at = datetime(2026, 1, 5, 10, 59, 40, tzinfo=UTC)
+    >>> sorted(slots(at, at + timedelta(seconds=90))), len(slots(at, at + HOUR))
+    ([0, 1], 60)
+    """
+    if last is None or now - last >= HOUR:
+        return set(range(60))
+    first, end = floor(last, MINUTE) + MINUTE, floor(now, MINUTE)
+    return {(first + n * MINUTE).minute for n in range((end - first) // MINUTE + 1)}
+
+
+def _due(db: Connection, project: str, last: datetime | None, now: datetime) -> list[Series]:
     hours = normals.hours_known(db, project)
     newest = normals.newest(db, project, VERSION)
-    if newest is None or not hours:
-        return bool(hours)
-    learned_at, hours_then = newest
-    return learned_at < floor(now, HOUR) or hours > _MORE_HOURS * hours_then
+    known = rollups.series_of(db, project)
+    if newest is None or hours > _MORE_HOURS * newest[1]:
+        return list(known.values()) if hours else []
+    minutes = slots(last, now)
+    return [one for id_, one in known.items() if id_ % 60 in minutes]
 
 
-def _relearn_project(engine: Engine, project: str, policy: Policy, now: datetime) -> int:
-    with read(engine) as db:
-        series = rollups.series_of(db, project)
-        alerts = normals.alert_spans(db, project, now - LONGEST_DAYS * DAY)
-        hours_known = normals.hours_known(db, project)
-    count = 0
-    for one in series.values():
-        with read(engine) as db:  # one series at a time: short transactions, bounded memory
-            hours = _read(db, one, rollups.HOUR_S, now - LONGEST_DAYS * DAY, now)
-            minutes = _read(db, one, rollups.MINUTE_S, now - _SHORT_PAST, now) if hours else []
-        mine = [span for span in alerts if span.series == one]
-        learned = learn_series(one, hours, minutes, mine, policy, now)
-        with write(engine) as db:
-            normals.write_normals(
-                db, [(x.normal, x.state() | {"project_hours": hours_known}) for x in learned]
-            )
-        count += len(learned)
+def _relearn(engine: Engine, one: Series, policy: Policy, now: datetime) -> int:
+    with read(engine) as db:  # one series at a time: short transactions, bounded memory
+        alerts = normals.alert_spans(db, one.project, now - LONGEST_DAYS * DAY)
+        hours_known = normals.hours_known(db, one.project)
+        hours = _read(db, one, rollups.HOUR_S, now - LONGEST_DAYS * DAY, now)
+        minutes = _read(db, one, rollups.MINUTE_S, now - _SHORT_PAST, now) if hours else []
+    mine = [span for span in alerts if span.series == one]
+    learned = learn_series(one, hours, minutes, mine, policy, now)
     with write(engine) as db:
-        normals.forget_normals(db, project, now - DAY)
-    return count
+        normals.write_normals(
+            db, [(x.normal, x.state() | {"project_hours": hours_known}) for x in learned]
+        )
+    return len(learned)
 
 
 def _read(

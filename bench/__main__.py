@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("ingest", "kill", "query", "detection")
+NAMES = ("ingest", "kill", "query", "look", "detection")
 
 
 def main() -> None:

@@ -84,16 +84,14 @@ def asked_of(engine: Engine) -> dict[str, Callable[[], object]]:
 def build(engine: Engine, calls: int) -> None:
     """Write the calls and their rollups in the form that the collector and the jobs leave."""
     dice = random.Random(SEED)
-    series = [_series(i) for i in range(SERIES)]
+    series = [series_no(i) for i in range(SERIES)]
     with write(engine) as db:
         rollups.register(db, series, END)
         _judge(db, series)
     per_hour = calls // (DAYS * 24)
-    made = 0
     for hour in range(DAYS * 24):
         start = END - DAYS * DAY + hour * HOUR
-        batch = list(_hour(series, start, per_hour, made, dice))
-        made += len(batch)
+        batch = list(hour_of(series, start, per_hour, dice))
         with write(engine) as db:
             spans.insert(db, batch, received_at=start + HOUR)
             _roll(db, batch, start)
@@ -168,9 +166,11 @@ def _bucket(series: Series, start: datetime, rows: list[Call]) -> Bucket:
     )
 
 
-def _hour(
-    series: list[Series], start: datetime, count: int, first: int, dice: random.Random
+def hour_of(
+    series: list[Series], start: datetime, count: int, dice: random.Random
 ) -> Iterator[Call]:
+    """Yield ``count`` calls spread over the hour that begins at ``start``."""
+    first = int(start.timestamp()) * 1_000_000  # ids that no other hour uses
     for i in range(count):
         one = series[min(int(dice.expovariate(0.25)), SERIES - 1)]  # a few busy, many quiet
         tokens = max(1, int(dice.lognormvariate(5.5, 0.7)))
@@ -195,7 +195,8 @@ def _hour(
         )
 
 
-def _series(i: int) -> Series:
+def series_no(i: int) -> Series:
+    """Return the i-th series, 0 to SERIES - 1."""
     return Series("default", f"service-{i % 5}", "prod", f"use-case-{i // 5}", "gpt-4o-mini")
 
 
@@ -212,7 +213,7 @@ def _trend(engine: Engine, window: str) -> Callable[[], object]:
     def ask() -> object:
         with read(engine) as db:
             during = scope.span(window, END)
-            return reads.story(db, _series(0), CATALOG["latency"], during, compare=True)
+            return reads.story(db, series_no(0), CATALOG["latency"], during, compare=True)
 
     return ask
 

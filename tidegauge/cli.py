@@ -100,7 +100,11 @@ def demo(
         float, typer.Option(min=0.5, help="Minutes of live traffic; the history comes before.")
     ] = 3.0,
     no_history: Annotated[
-        bool, typer.Option("--no-history", help="Live traffic only: nothing is learned.")
+        bool,
+        typer.Option(
+            "--no-history",
+            help="Live traffic only. Nothing is learned then, so no fault can be noticed.",
+        ),
     ] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the data, and run on until Ctrl-C.")
@@ -113,8 +117,10 @@ def demo(
 ) -> None:
     """Watch Tidegauge notice three real faults in the live traffic of three simulated apps.
 
-    Two weeks of history come first. Uses a database of its own, never yours. Exit code 0: all
-    three were noticed, explained and delivered.
+    Two weeks of history come first. Uses a database of its own, never yours.
+
+    Exit code 0: all three were noticed, explained and delivered (with --no-history: the calls
+    were stored); 1: not so; 2: it could not start; 130: stopped by Ctrl-C before the end.
     """
     from tidegauge.demo.run import Wish, run
 

@@ -39,7 +39,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def supervisor(said: list[str]) -> Iterator[Supervisor]:
-    supervisor = Supervisor(dict(os.environ), said.append)
+    supervisor = Supervisor(dict(os.environ), said.append, pass_on=said.append)
     yield supervisor
     supervisor.stop()
 
@@ -64,6 +64,47 @@ def test_lines_of_a_part_carry_its_name(supervisor: Supervisor, said: list[str])
     supervisor.start(part("one", SLEEP))
 
     assert until(lambda: "one       | here" in said)
+
+
+def test_a_part_whose_lines_nobody_takes_goes_on(tmp_path: Path) -> None:
+    def refuse(_line: str) -> None:
+        raise BrokenPipeError
+
+    done = tmp_path / "done"
+    more_than_a_pipe_holds = f"print(('x' * 999 + chr(10)) * 200); open({str(done)!r}, 'w').close()"
+    supervisor = Supervisor(dict(os.environ), refuse, pass_on=refuse)
+    try:
+        supervisor.start(part("one", more_than_a_pipe_holds))
+
+        assert until(done.exists)
+    finally:
+        supervisor.stop()
+
+
+def test_a_part_that_cannot_start_again_is_tried_until_it_can(
+    supervisor: Supervisor, said: list[str], tmp_path: Path
+) -> None:
+    sick = tmp_path / "sick"
+    code = f"import os, sys; sys.exit(2) if os.path.exists({str(sick)!r}) else None; {SLEEP}"
+    supervisor.start(part("one", code))
+    supervisor.wait_ready()
+    assert until(lambda: "one       | here" in said)
+    sick.touch()
+
+    os.kill(supervisor.pids()["one"], signal.SIGKILL)
+
+    def refused() -> bool:
+        supervisor.look()
+        return "one ended (exit code 2); it is started again in 2 s" in said
+
+    assert until(refused)
+    sick.unlink()
+
+    def back() -> bool:
+        supervisor.look()
+        return said.count("one       | here") == 2
+
+    assert until(back)
 
 
 def test_stop_ends_every_part(supervisor: Supervisor) -> None:
@@ -107,7 +148,7 @@ CHILD = "from tidegauge.supervise import end_with_stdin as e; import time; e(); 
 PARENT = f"""
 import os, sys, time
 from tidegauge.supervise import Part, Supervisor
-supervisor = Supervisor(dict(os.environ), print)
+supervisor = Supervisor(dict(os.environ), print, pass_on=print)
 supervisor.start(Part("one", (sys.executable, "-c", {CHILD!r}), lambda: True))
 print(supervisor.pids()["one"], flush=True)
 time.sleep(600)

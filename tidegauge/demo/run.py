@@ -8,8 +8,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,8 +24,7 @@ from tidegauge import clock
 from tidegauge.demo import screen, senders
 from tidegauge.demo.receiver import Receiver
 from tidegauge.demo.senders import AppEnded, Sender
-from tidegauge.demo.watch import Watch
-from tidegauge.finding import Verdict
+from tidegauge.demo.watch import Kept, Progressed, Watch
 from tidegauge.policy import Policy
 from tidegauge.settings import Settings
 from tidegauge.store import migrate, normals, reviews, spans
@@ -59,15 +58,6 @@ class Wish:
     seed: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What the database holds at the end of the live traffic."""
-
-    calls: int
-    to_review: int
-    verdicts: Mapping[Verdict, int]  # of the newest look at each signal
-
-
 @dataclass(frozen=True, slots=True)
 class _Stage:
     """What runs while the demo goes on."""
@@ -98,8 +88,10 @@ def run(chosen: Settings, wish: Wish) -> int:
     try:
         with Receiver(secret, time.time) as receiver:
             settings = settings_of(chosen, folder, receiver.url, secret)
-            screen.welcome(console, settings, wish.minutes, DEMO_POLICY, ANALYSE_EVERY_S)
-            if not wish.history:
+            screen.welcome(console, settings, wish.minutes, history=wish.history)
+            if wish.history:
+                screen.differences(console, DEMO_POLICY, ANALYSE_EVERY_S)
+            else:
                 screen.without_history(console)
             migrate.upgrade(settings.database_url)
             with _running(settings, folder / "demo.log", console, stopping) as supervisor:
@@ -164,7 +156,11 @@ def _show(stage: _Stage) -> int:
     history, seed = wish.history, wish.seed
     with senders.running(stage.settings, clock.now(), history=history, seed=seed) as running:
         try:
-            screen.history(stage.console, _history(stage, running))
+            progress = _history(stage, running)
+            if history:
+                screen.history(stage.console, progress)
+            else:
+                deque(progress, maxlen=0)  # wait until the apps are there
             if stage.stopping.is_set():
                 return INTERRUPTED
             started_at = clock.now()
@@ -184,14 +180,14 @@ def _minutes(wish: Wish) -> timedelta:
     return timedelta(minutes=wish.minutes)
 
 
-def _history(stage: _Stage, running: Sequence[Sender]) -> Iterator[screen.Progressed]:
+def _history(stage: _Stage, running: Sequence[Sender]) -> Iterator[Progressed]:
     """Yield how far each app's history is in, and look after the parts meanwhile."""
     sent = dict.fromkeys((sender.app.service for sender in running), 0)
     for report in senders.reports(running, stage.stopping):
         stage.supervisor.look()
         if report is not None:
             sent[report.service] += report.spans
-            yield screen.Progressed(report.service, sent[report.service], report.share)
+            yield Progressed(report.service, sent[report.service], report.share)
 
 
 def _watch(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Protocol
 
 from rich import box
 from rich.console import Console, Group
@@ -16,7 +14,7 @@ from rich.text import Text
 
 from tidegauge.demo.receiver import Page
 from tidegauge.demo.traffic import APPS
-from tidegauge.demo.watch import Watch
+from tidegauge.demo.watch import Kept, Progressed, Watch
 from tidegauge.finding import Verdict
 from tidegauge.policy import Policy
 from tidegauge.settings import Settings
@@ -25,54 +23,32 @@ _COLOURS = {"critical": "red", "error": "red", "warning": "yellow", "info": "blu
 _WIDEST = 100  # columns; longer lines of text are hard to read
 
 
-@dataclass(frozen=True, slots=True)
-class Progressed:
-    """How far the history of one app is in."""
-
-    service: str
-    spans: int
-    share: float  # 0 to 1
-
-
-class Holds(Protocol):
-    """What the database holds at the end."""
-
-    @property
-    def calls(self) -> int:
-        """Return how many calls were stored."""
-
-    @property
-    def to_review(self) -> int:
-        """Return how many of them wait for a reviewer."""
-
-    @property
-    def verdicts(self) -> Mapping[Verdict, int]:
-        """Return how often the newest look gave each answer."""
-
-
-def welcome(
-    console: Console, settings: Settings, minutes: float, policy: Policy, every_s: float
-) -> None:
-    """Say what will happen, where to look, and what differs from real use."""
+def welcome(console: Console, settings: Settings, minutes: float, *, history: bool) -> None:
+    """Say what will happen and where to look."""
     http = f"http://{settings.host}:{settings.otlp_http_port}"
     grpc = f"http://{settings.host}:{settings.otlp_grpc_port}"
     console.print("[bold]Tidegauge demo[/]: three simulated apps, real OpenTelemetry exporters.\n")
     console.print(f"  Dashboard   {settings.dashboard_url}", soft_wrap=True)
     console.print(f"  OTLP        {http} (HTTP), {grpc} (gRPC)\n", soft_wrap=True)
+    past = "two weeks of history at full speed (about 0.8 calls a minute and app), then "
     _say(
         console,
-        "First two weeks of history at full speed (about 0.8 calls a minute and app), then"
-        f" {minutes:g} minutes of live traffic (3 calls a second and app, so that nobody has to"
-        " wait) with three faults:\n",
+        f"You will see {past if history else ''}{minutes:g} minutes of live traffic (3 calls a second"
+        " and app, so that nobody has to wait) with three faults:\n",
     )
     table = Table.grid(padding=(0, 2))
     for app in APPS:
         table.add_row(Text(f"  {app.service}", style="bold"), Text(app.fault))
     _say(console, table)
+    _say(console, "")
+
+
+def differences(console: Console, policy: Policy, every_s: float) -> None:
+    """Say what differs from real use."""
     usual = Policy()
     _say(
         console,
-        f"\nThe demo looks every {every_s:g} s, at windows of"
+        f"The demo looks every {every_s:g} s, at windows of"
         f" {' and '.join(map(str, policy.windows_min))} minutes, and needs {policy.min_calls}"
         f" calls and one window. Real use: every 60 s,"
         f" {', '.join(map(str, usual.windows_min))} minutes, {usual.min_calls} calls,"
@@ -163,7 +139,7 @@ def faults(console: Console, watch: Watch) -> None:
 
 
 def summary(
-    console: Console, dashboard_url: str, messages: int, refused: int, holds: Holds | None
+    console: Console, dashboard_url: str, messages: int, refused: int, holds: Kept | None
 ) -> None:
     """Print what on-call got, what the detectors say now, and what waits for a reviewer."""
     table = Table.grid(padding=(0, 2))

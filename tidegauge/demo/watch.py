@@ -1,11 +1,31 @@
-"""What on-call has been told in the demo, and which faults that explains."""
+"""What is seen while the demo runs: progress, what on-call was told, what was stored."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tidegauge.demo.receiver import Page
 from tidegauge.demo.traffic import APPS, App
+from tidegauge.finding import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far the history of one app is in."""
+
+    service: str
+    spans: int
+    share: float  # 0 to 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the database holds at the end of the live traffic."""
+
+    calls: int
+    to_review: int
+    verdicts: Mapping[Verdict, int]  # of the newest look at each signal
 
 
 def explains(page: Page, app: App) -> bool:

@@ -231,14 +231,13 @@ def check(
     ] = 60.0,
 ) -> None:
     """Say whether everything is well. Exit code 0: yes, 1: no, 2: it cannot be told."""
-    from rich.console import Console
-
     from tidegauge import clock
     from tidegauge.commands import check as checks
+    from tidegauge.commands.tables import console
 
     silent_after = timedelta(minutes=silent_after_min)
     answers = checks.check(settings(database_url=database_url), clock.now(), silent_after)
-    checks.show(answers, Console())
+    checks.show(answers, console())
     raise typer.Exit(checks.exit_code(answers))
 
 
@@ -262,10 +261,9 @@ def calls(
     ] = False,
 ) -> None:
     """Print the stored model calls, oldest first."""
-    from rich.console import Console
-
     from tidegauge import clock
     from tidegauge.commands import calls as rows
+    from tidegauge.commands.tables import console
     from tidegauge.store import migrate, spans
     from tidegauge.store.engine import open_engine, read
 
@@ -281,7 +279,7 @@ def calls(
     with read(engine) as db:
         most = limit or rows.TABLE_ROWS
         newest = spans.calls(db, chosen.project, wanted, newest_first=True, limit=most)
-    rows.print_table(reversed(newest), Console())
+    rows.print_table(reversed(newest), console())
 
 
 @app.command(epilog="Example: tidegauge alerts --state firing --format jsonl")
@@ -296,10 +294,9 @@ def alerts(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 200,
 ) -> None:
     """Print the alerts, newest first."""
-    from rich.console import Console
-
     from tidegauge.alert import State
     from tidegauge.commands import alerts as rows
+    from tidegauge.commands.tables import console
     from tidegauge.store import alerts as store
     from tidegauge.store import migrate
     from tidegauge.store.engine import open_engine, read
@@ -311,7 +308,7 @@ def alerts(
     if output is Format.JSONL:
         rows.print_jsonl(found)
     else:
-        rows.print_table(found, Console())
+        rows.print_table(found, console())
 
 
 def _end_with_stdin(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -39,14 +40,19 @@ class Policy:
 def read_policy(path: Path | None) -> Policy:
     """Return the policy of the ``[policy]`` table in ``path``. Without a file, the defaults.
 
-    Raises BadPolicy for an unknown key or a value of the wrong type.
+    Raises BadPolicy for an unknown table or key, or a value of the wrong kind.
     """
     if path is None:
         return Policy()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("policy", {})
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadPolicy(f"{path}: cannot be read as TOML: {error}") from error
+    if unknown := sorted(set(tables) - {"policy"}):
+        raise BadPolicy(f"{path}: unknown '{unknown[0]}'; everything stands in a [policy] table")
+    table = tables.get("policy", {})
+    if not isinstance(table, dict):
+        raise BadPolicy(f"{path}: 'policy' must be a table: [policy]")
     return policy_of(table, str(path))
 
 
@@ -68,7 +74,11 @@ def policy_of(table: Mapping[str, Any], where: str = "policy") -> Policy:
 
 def _fits(value: object, default: object) -> bool:
     if isinstance(default, tuple):
-        return isinstance(value, list | tuple) and bool(value) and all(_fits(v, 1) for v in value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if not isinstance(value, list | tuple) or not value:
+            return False
+        return all(_fits(minutes, 1) and minutes > 0 for minutes in value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if not 0 <= value < math.inf:  # a nan is neither
         return False
     return isinstance(value, int) or isinstance(default, float)

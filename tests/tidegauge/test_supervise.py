@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import until
 from tidegauge.supervise import CannotStart, Part, Supervisor
 
 SLEEP = "import time; print('here', flush=True); time.sleep(600)"
@@ -21,15 +22,6 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SL
 
 def part(name: str, code: str, ready: Callable[[], bool] = lambda: True) -> Part:
     return Part(name, (sys.executable, "-c", code), ready)
-
-
-def until(true: Callable[[], bool], within_s: float = 20.0) -> bool:
-    end = time.monotonic() + within_s
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @pytest.fixture

@@ -120,8 +120,7 @@ def test_an_analyst_is_there_once_it_holds_the_lease(
     assert not analyses(sqlite_url)
 
     with write(sqlite_engine) as db:
-        now = jobs.now(db)
-        jobs.take_lease(db, ANALYST, "me", now, 15.0)
+        jobs.take_lease(db, ANALYST, "me", jobs.database_time(db), 15.0)
     assert analyses(sqlite_url)
 
     with write(sqlite_engine) as db:
@@ -195,7 +194,7 @@ def test_the_parts_end_when_up_is_killed(up: Callable[..., Running]) -> None:
 
 @pytest.mark.slow
 def test_a_wrong_webhook_secret_ends_the_start_with_the_reason(up: Callable[..., Running]) -> None:
-    running = up(TIDEGAUGE_WEBHOOK_URL="https://on.call/", TIDEGAUGE_WEBHOOK_SECRET="whsec_no!")
+    running = up(TIDEGAUGE_WEBHOOK_URL="https://on.call/", TIDEGAUGE_WEBHOOK_SECRET="whsec_no!")  # noqa: S106
 
     code, said = running.wait()
 

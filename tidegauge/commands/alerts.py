@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tidegauge.alert import Alert
+from tidegauge.commands.tables import plain
 
 
 def print_jsonl(alerts: Iterable[Alert]) -> None:
@@ -58,9 +58,8 @@ def record(alert: Alert) -> Mapping[str, Any]:
 
 def print_table(alerts: Iterable[Alert], console: Console) -> None:
     """Print one line per alert."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("alert", "state", "severity", "since (UTC)", "what"):
-        table.add_column(name, overflow="fold")
+    table = plain("alert", "state", "severity", "since (UTC)")
+    table.add_column("what", overflow="fold")
     rows = list(alerts)
     for one in rows:
         cells = (one.alert_id, one.state, one.severity, _time(one.starts_at), one.title)

@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tidegauge.call import Call
+from tidegauge.commands.tables import plain
 from tidegauge.store.engine import Engine
 from tidegauge.store.spans import Filter, pages
 
@@ -69,6 +69,9 @@ FIELDS = (
     "attributes",
 )
 TABLE_ROWS = 50
+_NAMES, _NUMBERS = ("service", "use case", "model"), ("seconds", "in", "out", "USD")
+_COLUMNS = ("started (UTC)", *_NAMES, *_NUMBERS, "ended")
+_WIDE = 104  # characters, from which on ordinary names fit
 
 
 def print_jsonl(engine: Engine, project: str, wanted: Filter, limit: int | None) -> None:
@@ -99,15 +102,13 @@ def _plain(value: object) -> object:
 
 
 def print_table(calls: Iterable[Call], console: Console) -> None:
-    """Print the fields that fit a line."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("started (UTC)", "service", "use case", "model"):
-        table.add_column(name, overflow="fold")
-    for name in ("seconds", "in", "out", "USD"):
-        table.add_column(name, justify="right")
-    table.add_column("ended")
+    """Print the fields that fit a line; fewer where the terminal is narrow."""
+    left_out = () if console.width >= _WIDE else ("use case", "USD")
+    columns = [name for name in _COLUMNS if name not in left_out]
+    table = plain(*columns, names=_NAMES, numbers=_NUMBERS)
     for call in calls:
-        table.add_row(*(Text(cell) for cell in _cells(call)))
+        cells = dict(zip(_COLUMNS, _cells(call), strict=True))
+        table.add_row(*(Text(cells[name]) for name in columns))
     console.print(table)
 
 

@@ -95,7 +95,10 @@ def run(chosen: Settings, wish: Wish) -> int:
                 screen.without_history(console)
             migrate.upgrade(settings.database_url)
             with _running(settings, folder / "demo.log", console, stopping) as supervisor:
-                return _show(_Stage(console, settings, wish, receiver, supervisor))
+                code = _show(_Stage(console, settings, wish, receiver, supervisor))
+            if code == INTERRUPTED:
+                console.print("Stopped before the end.")
+            return code
     finally:
         if wish.keep:
             console.print(f"The data are kept in {folder}", soft_wrap=True)

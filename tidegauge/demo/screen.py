@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegauge.demo.receiver import Page
+from tidegauge.demo.senders import CALLS_PER_S
 from tidegauge.demo.traffic import APPS
 from tidegauge.demo.watch import Kept, Progressed, Watch
 from tidegauge.finding import Verdict
@@ -30,11 +31,14 @@ def welcome(console: Console, settings: Settings, minutes: float, *, history: bo
     console.print("[bold]Tidegauge demo[/]: three simulated apps, real OpenTelemetry exporters.\n")
     console.print(f"  Dashboard   {settings.dashboard_url}", soft_wrap=True)
     console.print(f"  OTLP        {http} (HTTP), {grpc} (gRPC)\n", soft_wrap=True)
-    past = "two weeks of history at full speed (about 0.8 calls a minute and app), then "
+    per_minute = sum(app.calls_per_hour for app in APPS) / len(APPS) / 60
+    past = (
+        f"two weeks of history at full speed (about {per_minute:.1f} calls a minute and app), then "
+    )
     _say(
         console,
-        f"You will see {past if history else ''}{minutes:g} minutes of live traffic (3 calls a second"
-        " and app, so that nobody has to wait) with three faults:\n",
+        f"You will see {past if history else ''}{minutes:g} minutes of live traffic"
+        f" ({CALLS_PER_S:g} calls a second and app, so that nobody has to wait) with three faults:\n",
     )
     table = Table.grid(padding=(0, 2))
     for app in APPS:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from threading import Event
@@ -77,7 +77,8 @@ def _start(job: apps.Job) -> Sender:
     ours, theirs = context.Pipe()
     process = context.Process(target=apps.run, args=(job, theirs), daemon=True)
     # Ctrl-C is for this process to answer. A child keeps the mask that it was started with, so it
-    # cannot be interrupted while Python still starts.
+    # cannot be interrupted while Python still starts. The tracker first: its start lifts the mask.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()

@@ -74,3 +74,4 @@ def test_only_genuine_messages_are_kept() -> None:
         assert (refused, taken) == (401, 204)
         assert receiver.pages.get_nowait().data["title"] == "slow"
         assert receiver.pages.empty()
+        assert (receiver.refused.get_nowait(), receiver.refused.empty()) == ("msg_1", True)

@@ -1,0 +1,103 @@
+"""Each answer of ``tidegauge check``, and the exit code they make together."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.alert_world import an_alert, fires
+from tests.world import a_call
+from tidegauge.commands.check import (
+    Answer,
+    Health,
+    exit_code,
+    job_runs,
+    last_span,
+    messages,
+    stale,
+)
+from tidegauge.store import alerts, jobs, outbox, spans
+from tidegauge.store.engine import Engine, read, write
+
+EVERY = timedelta(minutes=1)
+REFUSED = outbox.Attempt(status=400, error="HTTP 400", answer="no", answered=True)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "code"),
+    [
+        ((Health.WELL, Health.WELL), 0),
+        ((Health.WELL, Health.BAD), 1),
+        ((Health.WELL, Health.UNKNOWN), 2),
+        ((Health.UNKNOWN, Health.BAD), 1),
+    ],
+)
+def test_what_is_bad_outweighs_what_is_unknown(seen: tuple[Health, ...], code: int) -> None:
+    assert exit_code([Answer("one", health, "") for health in seen]) == code
+
+
+def test_a_span_that_came_too_long_ago_is_bad_and_none_at_all_is_unknown(
+    sqlite_engine: Engine, now: datetime
+) -> None:
+    with read(sqlite_engine) as db:
+        assert last_span(db, "default", now, HOUR).health is Health.UNKNOWN
+    with write(sqlite_engine) as db:
+        spans.insert(db, [a_call()], received_at=now)
+    with read(sqlite_engine) as db:
+        assert last_span(db, "default", now + HOUR, HOUR).health is Health.WELL
+        late = last_span(db, "default", now + 2 * HOUR, HOUR)
+    assert (late.health, late.text) == (Health.BAD, "2.0 h ago")
+
+
+def a_run(engine: Engine, at: datetime, error: str | None = None) -> None:
+    with write(engine) as db:
+        jobs.start(db, "detect", at)
+        jobs.finish(db, "detect", at, at, looked_at=3, error=error)
+
+
+def test_a_job_that_failed_or_stopped_is_bad_and_none_at_all_is_unknown(
+    sqlite_engine: Engine, now: datetime
+) -> None:
+    with read(sqlite_engine) as db:
+        assert [one.health for one in job_runs(db, now, EVERY)] == [Health.UNKNOWN]
+
+    a_run(sqlite_engine, now)
+    with read(sqlite_engine) as db:
+        (fresh,) = job_runs(db, now, EVERY)
+        (old,) = job_runs(db, now + timedelta(days=2), EVERY)
+    assert (fresh.health, old.health) == (Health.WELL, Health.BAD)
+    assert "is 'tidegauge analyse' running?" in old.text
+
+    a_run(sqlite_engine, now + EVERY, "KeyError")
+    with read(sqlite_engine) as db:
+        (failed,) = job_runs(db, now + EVERY, EVERY)
+    assert (failed.name, failed.health) == ("job detect", Health.BAD)
+    assert "KeyError" in failed.text
+
+
+def test_minutes_that_wait_are_counted(sqlite_engine: Engine, now: datetime) -> None:
+    with write(sqlite_engine) as db:
+        spans.insert(db, [a_call()], received_at=now)
+        assert stale(db) == Answer("stale minutes", Health.WELL, "1 wait to be counted")
+        minutes = [a_call(n, started_at=now - n * EVERY) for n in range(2, 1102)]
+        spans.insert(db, minutes, received_at=now)
+        assert stale(db).health is Health.BAD
+
+
+def test_a_message_that_was_given_up_is_bad(sqlite_engine: Engine, now: datetime) -> None:
+    with write(sqlite_engine) as db:
+        assert messages(db, now).text == "nobody is told: no webhook is set"
+        outbox.register(db, {"webhook": "hash"})
+        alerts.open_alert(db, fires(an_alert(now), now))
+        assert messages(db, now) == Answer("messages", Health.WELL, "1 waiting, 0 given up")
+
+    with write(sqlite_engine) as db:
+        message = outbox.claim(db, now)
+        assert message is not None
+        outbox.dead(db, message, now, REFUSED, "attention")
+    with read(sqlite_engine) as db:
+        given_up = messages(db, now)
+    assert given_up.health is Health.BAD
+    assert given_up.text.startswith("0 waiting, 1 given up")

@@ -83,13 +83,14 @@ def shown_span(now: datetime) -> Span:
 def named_range(since: str | None, until: str | None, now: datetime) -> Span | None:
     """Return the range that an address names; None where it names none, or nonsense."""
     try:
-        start, end = datetime.fromisoformat(since or ""), datetime.fromisoformat(until or "")
-    except ValueError:
-        return None
-    if start.tzinfo is None or end.tzinfo is None or start >= min(end, now):
+        asked = [datetime.fromisoformat(text or "") for text in (since, until)]
+        start, end = (at.astimezone(UTC) for at in asked)
+    except (ValueError, OverflowError):  # no time, or one outside what a datetime holds
         return None
     end = min(end, now)
-    return scope.between(max(start, end - _LONGEST_RANGE).astimezone(UTC), end.astimezone(UTC))
+    if start >= end or any(at.tzinfo is None for at in asked):
+        return None
+    return scope.between(max(start, end - _LONGEST_RANGE), end)
 
 
 def _forget_range() -> None:

@@ -94,22 +94,22 @@ def read_overview(db: Connection, scope: Scope, reviewer: str, now: datetime) ->
     shown = span(scope.window, now)
     buckets = _scoped(db, scope, shown, _TWO_MEASURES)
     before = _scoped(db, scope, shown.week_earlier(), _TWO_MEASURES)
-    open_alerts = tuple(one for one in _open(db) if scope.holds(one.series))
-    focus = _focus(open_alerts, buckets)
+    still_open = tuple(one for one in open_alerts(db) if scope.holds(one.series))
+    focus = _focus(still_open, buckets)
     return Overview(
         span=shown,
-        open_alerts=open_alerts,
+        open_alerts=still_open,
         readings=readings(buckets, before, shown),
         focus=focus,
         stories=tuple(
-            story(db, focus, CATALOG[key], shown) for key in _pair(open_alerts) if focus is not None
+            story(db, focus, CATALOG[key], shown) for key in _pair(still_open) if focus is not None
         ),
         services=_services(
             _Seen(
                 span=shown,
                 buckets=buckets,
                 before=before,
-                open_alerts=open_alerts,
+                open_alerts=still_open,
                 answers=normals.read_findings(db, scope.project, since=now - _FRESH),
                 changes=changes.read_changes(db, scope.project, shown.since, shown.until),
                 traffic=_traffic(db, scope, shown),
@@ -159,7 +159,7 @@ def story(
         ),
         alerts=tuple(
             AlertMark(one.alert_id, one.starts_at, one.ends_at)
-            for one in alerts.list_alerts(db)
+            for one in [*open_alerts(db), *alerts.list_alerts(db, State.RESOLVED)]
             if any(member.series == series for member in one.members)
             and (one.ends_at is None or one.ends_at >= during.since)
             and one.starts_at < during.until
@@ -182,7 +182,8 @@ def health(db: Connection, project: str, now: datetime) -> Health:
     )
 
 
-def _open(db: Connection) -> list[Alert]:
+def open_alerts(db: Connection) -> list[Alert]:
+    """Return every alert that is not over: firing before acknowledged, the worst first."""
     found = alerts.list_alerts(db, State.FIRING) + alerts.list_alerts(db, State.ACKNOWLEDGED)
     return sorted(
         found, key=lambda one: (one.state != State.FIRING, -one.severity.rank, one.starts_at)

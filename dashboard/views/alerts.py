@@ -22,6 +22,7 @@ from tidegauge.store.spans import Filter, calls
 
 _BEFORE, _AFTER = timedelta(hours=3), timedelta(hours=3)  # of the chart, around the start
 _SAMPLES = 20
+_RESOLVED_SHOWN = 50
 
 
 def show() -> None:
@@ -46,7 +47,12 @@ def show() -> None:
 def _list(now: datetime) -> None:
     st.title("Alerts")
     with read(connect.engine()) as db:
-        found = [one for one in alerts.list_alerts(db) if parts.current_scope().holds(one.series)]
+        # By state: an old alert that still fires must not be hidden by many that are over.
+        known = [
+            *reads.open_alerts(db),
+            *alerts.list_alerts(db, State.RESOLVED, _RESOLVED_SHOWN),
+        ]
+        found = [one for one in known if parts.current_scope().holds(one.series)]
         answers = reads.health(db, parts.current_scope().project, now)
     still_open = [one for one in found if one.state is not State.RESOLVED]
     if not still_open:
@@ -60,7 +66,7 @@ def _list(now: datetime) -> None:
     closed = [one for one in found if one.state is State.RESOLVED]
     if closed:
         st.subheader("Resolved")
-        for one in closed[:50]:
+        for one in closed:
             _card(one, now)
 
 
@@ -202,6 +208,7 @@ def _samples(one: Alert, now: datetime) -> None:
         since=one.starts_at,
         until=one.ends_at or now,
         service=series.service,
+        environment=series.environment,
         use_case=series.use_case,
         model=series.model,
     )

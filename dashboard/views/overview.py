@@ -72,11 +72,11 @@ def _numbers(readings: tuple[Reading, ...]) -> None:
             words.against(one.now, one.usual),
             delta_arrow="off" if words.against(one.now, one.usual) == "0 %" else "auto",
             delta_color="off",
-            delta_description=words.md(f"was {usual}") if one.usual is not None else None,
+            delta_description=words.md(usual) if one.usual is not None else None,
             border=True,
         )
     if any(one.usual is not None for one in readings):
-        st.caption("Changes are against the same hours a week earlier.")
+        st.caption("Small: the change, and the value of the same hours a week earlier.")
 
 
 def _charts(seen: Overview) -> None:

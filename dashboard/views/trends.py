@@ -83,6 +83,7 @@ def _small(stories: tuple[Story, ...]) -> None:
 def _request_query(series: Series, during: Span) -> dict[str, str]:
     return {
         "service": series.service,
+        "environment": series.environment,
         "use_case": series.use_case,
         "model": series.model,
         "from": f"{during.since:%Y-%m-%dT%H:%M:%SZ}",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
+from dashboard.parts import named_range
 from dashboard.runbooks import RUNBOOKS
 from tests.dashboard.conftest import Show
-from tidegauge.alert import PROMPT, State
+from tests.world import NOON
+from tidegauge.alert import PROMPT, Notice, State
 from tidegauge.finding import Signal
 from tidegauge.store import alerts
-from tidegauge.store.engine import Engine, read
+from tidegauge.store.engine import Engine, read, write
 
 
 @pytest.fixture
@@ -95,3 +98,32 @@ def test_a_silence_link_says_that_there_are_none_yet_and_changes_nothing(
 ) -> None:
     page = show("alerts", alert=alert_id, do="silence")
     assert "no silences yet" in page.info[0].value
+
+
+def test_an_old_alert_that_fires_is_not_hidden_by_newer_ones_that_are_over(
+    show: Show, alert_id: str, store: Engine
+) -> None:
+    with write(store) as db:
+        one = alerts.get(db, alert_id)
+        assert one is not None
+        for n in range(201):
+            over = replace(
+                one,
+                alert_id=f"A-{n:012x}",
+                fingerprint=f"{n:012x}",
+                state=State.RESOLVED,
+                opened_at=one.opened_at + timedelta(seconds=n + 1),
+                ends_at=one.opened_at + timedelta(seconds=n + 2),
+            )
+            alerts.open_alert(db, Notice(kind="alert.firing", at=NOON, reason="", alert=over))
+    page = show("alerts")
+    assert not any("0 firing" in text.value for text in page.success)
+    assert any("outputs are 2\\.7x longer" in text.value for text in page.markdown)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("0001-01-01T00:00:00+05:00", "0001-01-02T00:00:00+05:00"), ("soon", "later"), ("", "")],
+)
+def test_a_range_that_is_no_time_is_ignored(since: str, until: str) -> None:
+    assert named_range(since, until, NOON) is None

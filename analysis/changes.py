@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
 from analysis.rollup import Groups
+from analysis.takeover import Minute, Takeover, Watched, minute_of, step
 from analysis.windows import LengthLine, fit_line, sums
 from tidegauge.bucket import Bucket, Measure
-from tidegauge.clock import DAY, EPOCH
+from tidegauge.clock import EPOCH, HOUR, MINUTE
 from tidegauge.finding import Change, Series, Signal
 from tidegauge.store import changes as store
-from tidegauge.store.changes import FieldValue
+from tidegauge.store.changes import Found, WatchedHour
 from tidegauge.store.engine import Connection
 
 #: The fields that are watched, and what a new value of each is called.
@@ -31,193 +32,159 @@ FIELDS = {
     "temperature": "parameter",
     "top_p": "parameter",
 }
+_NAMES = tuple(FIELDS)
 _FIELDS_OF = attrgetter(*FIELDS)
 _SPOKEN = ("service_version", "prompt_version")  # a prompt change with one of these is no secret
 _NEAR_S = 15 * 60
-_ABSENT_S = 7 * 86_400  # a value that was away so long is new again
-_FRESH_S = 86_400  # a value that takes over later than this after its first call: a slow rollout
-_MIN_BEFORE = 20  # calls the old value must have had: the first values ever are no change
-_MIN_AFTER = 5
-_SHARE = 0.5
-_MAX_VALUES = 100  # a field with more values than this a week is no setting
+_FORGOTTEN = timedelta(days=7)  # after a pause so long the first value is no change
+KEEP = timedelta(days=8)  # of the watched hours; the changes stay
 _NS = 1_000_000_000
 
-Values = dict[str, FieldValue]
+#: What the minutes of an hour carry: by the minute's number since 1970, then by field.
+Minutes = dict[int, dict[str, Minute]]
+State = dict[str, Watched]
+
+
+@dataclass(slots=True)
+class Hour:
+    """One hour of one series: its minutes, and how far the search has got at its end."""
+
+    minutes: Minutes
+    end: list[Any]  # packed State
+    found: int = 0  # changes that its minutes show
 
 
 def watch(db: Connection, project: str, calls: Groups, now: datetime) -> None:
-    """Keep the values seen in ``calls`` and the changes they show; seeing calls twice adds nothing.
+    """Keep what ``calls`` carry of the watched fields, and the changes that shows.
 
-    A ``rollup.Watcher``.
+    A ``rollup.Watcher``. Minutes are replaced, never added to, and what follows from them is found
+    anew: in whatever order and pieces calls arrive, the changes end up the same.
     """
-    starts = [rows[0].started_ns // _NS for rows in calls.values() if rows]
-    if not starts:
+    fresh = {series: minutes_of(rows) for series, rows in calls.items() if rows}
+    touched = [hour_of(minute) for minutes in fresh.values() for minute in minutes]
+    if not touched:
         return
-    since = EPOCH + timedelta(seconds=min(starts) - _ABSENT_S)
-    seen: dict[tuple[Series, str], Values] = defaultdict(dict)
-    for value in store.read_values(db, project, since=since):
-        seen[value.series, value.field][value.value] = value
-    told = {(c.series, c.field, c.after, c.at) for c in store.read_changes(db, project, since)}
-    before = {key: dict(values) for key, values in seen.items()}
+    first, last = min(touched), max(touched)
+    there = store.read_hours(db, project, first - HOUR, last + HOUR)
+    later = store.series_after(db, project, last)
+    by_series: dict[Series, dict[datetime, Hour]] = defaultdict(dict)
+    for (series, hour), one in there.items():
+        if series in fresh:
+            by_series[series][hour] = _unpack(one)
+    written = []
+    for series, minutes in fresh.items():
+        hours = by_series[series]
+        start = min(map(hour_of, minutes))
+        if not any(hour < start for hour in hours):
+            before = store.hour_before(db, series, start, start - _FORGOTTEN)
+            hours |= {before.hour: _unpack(before)} if before else {}
+        if series in later:
+            hours |= {one.hour: _unpack(one) for one in store.hours_after(db, series, last)}
+        written += _rework(db, series, hours, minutes)
+    store.write_hours(db, written)
+
+
+def _rework(
+    db: Connection, series: Series, hours: dict[datetime, Hour], fresh: Minutes
+) -> list[WatchedHour]:
+    """Return the hours that ``fresh`` minutes change; the changes they show are kept at once."""
+    touched = set(map(hour_of, fresh))
+    for hour in touched - hours.keys():
+        hours[hour] = Hour({}, [])
+    for minute, fields in fresh.items():
+        hours[hour_of(minute)].minutes[minute] = fields
+    start, written = min(touched), []
+    before: Sequence[Any] | None = None  # the end of the hour before
+    at: datetime | None = None  # and its start
+    same = True  # whether that end is the one it had
+    for hour in sorted(hours):
+        one = hours[hour]
+        if hour >= start and (hour in touched or not same):
+            known = before if at and hour - at <= _FORGOTTEN else None
+            end, found = search(series, known, one.minutes)
+            same = end == one.end
+            if found or one.found:
+                store.replace_changes(db, series, hour, found)
+            hours[hour] = one = Hour(one.minutes, end, len(found))
+            written.append(WatchedHour(series, hour, _pack(one)))
+        else:
+            same = True
+        before, at = one.end, hour
+    return written
+
+
+def search(
+    series: Series, before: Sequence[Any] | None, minutes: Minutes
+) -> tuple[list[Any], list[Found]]:
+    """Return the state after ``minutes``, packed, and the changes they show.
+
+    ``before`` is the packed state at their start; None: nothing is known of the time before.
+    """
+    packed = before or [None] * len(_NAMES)
+    state = {
+        name: Watched.unpack(one) if one else Watched()
+        for name, one in zip(_NAMES, packed, strict=True)
+    }
     found = []
-    for series, rows in calls.items():
-        for change in series_changes(series, rows, seen):
-            if not _is_told(change, told):
-                told.add((change.series, change.field, change.after, change.at))
-                found.append(change)
-    store.write_values(db, _differing(seen, before))
-    store.write_changes(db, found)
+    for minute in sorted(minutes):
+        for name, now in minutes[minute].items():
+            taken = step(state[name], minute, now)
+            if taken:
+                change = _change(series, name, taken, state)
+                found.append(Found(change, EPOCH + minute * MINUTE))
+    return [state[name].pack() for name in _NAMES], found
 
 
-def series_changes(
-    series: Series, rows: Sequence[Any], seen: dict[tuple[Series, str], Values]
-) -> list[Change]:
-    """Return the changes that ``rows`` (in order of time) show; ``seen`` is brought up to date."""
-    seconds = [row.started_ns // _NS for row in rows]
-    found = []
-    for field, column in zip(FIELDS, zip(*map(_FIELDS_OF, rows), strict=True), strict=True):
-        pairs = [
-            (at, str(value)) for at, value in zip(seconds, column, strict=True) if value is not None
-        ]
-        if pairs:
-            found += _field_changes(series, field, pairs, seen)
-    return [_with_silence(change, rows, series, seen) for change in found]
-
-
-def _field_changes(
-    series: Series,
-    field: str,
-    pairs: Sequence[tuple[int, str]],
-    seen: dict[tuple[Series, str], Values],
-) -> list[Change]:
-    values = seen.get((series, field), {})
-    if _nothing_new(values, pairs):
-        seen[series, field] = observe(series, field, values, pairs)
-        return []
-    found: dict[str, Change] = {}  # by the new value: it still fills the minutes that follow
-    for _, group in groupby(pairs, key=lambda pair: pair[0] // 60):
-        minute = list(group)
-        values = observe(series, field, values, minute)
-        if change := takeover(series, field, values, minute):
-            found.setdefault(change.after, change)
-    seen[series, field] = values
-    return list(found.values())
-
-
-def _nothing_new(values: Values, pairs: Sequence[tuple[int, str]]) -> bool:
-    """Return whether ``pairs`` hold one value that is no news: then no minute need be looked at."""
-    value = pairs[0][1]
-    if any(other != value for _, other in pairs):
-        return False
-    if not values.keys() - {value}:
-        return True
-    known = values.get(value)
-    return known is not None and pairs[0][0] - known.first_seen_s > _FRESH_S
-
-
-def observe(series: Series, field: str, values: Values, pairs: Sequence[tuple[int, str]]) -> Values:
-    """Return ``values`` with one minute's (second, value) pairs added; the same twice adds once."""
-    counted_to = max((v.last_seen_s for v in values.values()), default=-1)
-    known = dict(values)
-    for value, times in _times(pairs).items():
-        old = known.get(value)
-        if old is None and len(known) >= _MAX_VALUES:
-            continue
-        anew = old is None or times[0] - old.last_seen_s > _ABSENT_S
-        known[value] = FieldValue(
-            series=series,
-            field=field,
-            value=value,
-            first_seen_s=times[0] if old is None or anew else min(old.first_seen_s, times[0]),
-            last_seen_s=times[-1] if old is None or anew else max(old.last_seen_s, times[-1]),
-            calls=len(times)
-            if old is None or anew
-            else old.calls + sum(at > counted_to for at in times),
-        )
-    return known
-
-
-def _times(pairs: Sequence[tuple[int, str]]) -> dict[str, list[int]]:
-    times: dict[str, list[int]] = defaultdict(list)
-    for at, value in pairs:
-        times[value].append(at)
-    return times
-
-
-def takeover(
-    series: Series, field: str, values: Values, pairs: Sequence[tuple[int, str]]
-) -> Change | None:
-    """Return the change, where a new value now carries at least half of the minute's calls."""
-    value, calls = Counter(value for _, value in pairs).most_common(1)[0]
-    new = values.get(value)
-    if new is None or calls < _SHARE * len(pairs) or pairs[0][0] - new.first_seen_s > _FRESH_S:
-        return None
-    older = [
-        v
-        for v in values.values()
-        if v.value != value and v.first_seen_s < new.first_seen_s and v.calls >= _MIN_BEFORE
-    ]
-    if not older:
-        return None
-    alone = all(v.last_seen_s <= new.first_seen_s for v in values.values() if v.value != value)
-    if calls < _MIN_AFTER and not (alone and new.calls >= _MIN_AFTER):
-        return None  # a rare value may well fill a minute of three calls
+def _change(series: Series, name: str, taken: Takeover, state: State) -> Change:
+    spoken = any(
+        (switched := state[one].switched_s) is not None and abs(switched - taken.at_s) <= _NEAR_S
+        for one in _SPOKEN
+    )
     return Change(
         series=series,
-        kind=FIELDS[field],
-        at=EPOCH + timedelta(seconds=new.first_seen_s),
-        field=field,
-        before=max(older, key=lambda v: v.last_seen_s).value,
-        after=value,
+        kind=FIELDS[name],
+        at=EPOCH + timedelta(seconds=taken.at_s),
+        field=name,
+        before=taken.before,
+        after=taken.after,
+        silent=name == "prompt_checksum" and not spoken,
     )
 
 
-def _with_silence(
-    change: Change,
-    rows: Sequence[Any],
-    series: Series,
-    seen: Mapping[tuple[Series, str], Values],
-) -> Change:
-    if change.field != "prompt_checksum":
-        return change
-    at = int((change.at - EPOCH).total_seconds())
-    carriers = [row for row in rows if row.prompt_checksum == change.after]
-    spoken = any(_moved_near(seen.get((series, f), {}), carriers, f, at) for f in _SPOKEN)
-    return replace(change, silent=not spoken)
+def minutes_of(rows: Sequence[Any]) -> Minutes:
+    """Return what the minutes of ``rows`` (in order of time) carry of the watched fields."""
+    found: Minutes = {}
+    for minute, group in groupby(rows, key=lambda row: row.started_ns // (60 * _NS)):
+        calls = list(group)
+        seconds = [row.started_ns // _NS for row in calls]
+        columns = zip(*map(_FIELDS_OF, calls), strict=True)
+        known = zip(_NAMES, (minute_of(seconds, values) for values in columns), strict=True)
+        found[minute] = {name: one for name, one in known if one}
+    return found
 
 
-def _moved_near(values: Values, carriers: Sequence[Any], field: str, at: int) -> bool:
-    """Return whether a value of ``field`` began, or another ended, within 15 minutes of ``at``.
-
-    ``carriers`` are the calls with the new prompt: a version of theirs did not end.
-    """
-    now = {str(value) for row in carriers if (value := getattr(row, field)) is not None}
-    for value in values.values():
-        if value.value in now and abs(value.first_seen_s - at) <= _NEAR_S and len(values) > 1:
-            return True
-        if value.value not in now and abs(value.last_seen_s - at) <= _NEAR_S:
-            return True
-    return False
+def hour_of(minute: int) -> datetime:
+    """Return the start of the hour of a minute, by its number since 1970."""
+    return EPOCH + minute // 60 * HOUR
 
 
-def _is_told(change: Change, told: Iterable[tuple[Series, str, str, datetime]]) -> bool:
-    """Return whether this change is known, be it with another first call: late data move that."""
-    return any(
-        (series, field, after) == (change.series, change.field, change.after)
-        and abs(at - change.at) <= DAY
-        for series, field, after, at in told
-    )
+def _pack(one: Hour) -> dict[str, Any]:
+    return {
+        "minutes": {
+            str(minute): [[_NAMES.index(name), *now] for name, now in fields.items()]
+            for minute, fields in one.minutes.items()
+        },
+        "end": one.end,
+        "found": one.found,
+    }
 
 
-def _differing(
-    seen: Mapping[tuple[Series, str], Values], before: Mapping[tuple[Series, str], Values]
-) -> list[FieldValue]:
-    return [
-        value
-        for key, values in seen.items()
-        for name, value in values.items()
-        if before.get(key, {}).get(name) != value
-    ]
+def _unpack(one: WatchedHour) -> Hour:
+    minutes = {
+        int(minute): {_NAMES[index]: Minute(*now) for index, *now in fields}
+        for minute, fields in one.body["minutes"].items()
+    }
+    return Hour(minutes, one.body["end"], one.body["found"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

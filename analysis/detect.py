@@ -21,6 +21,7 @@ from tidegauge.store.engine import Connection, Engine, read, write
 _WEEK_MIN = 7 * 24 * 60
 #: Windows of one length overlap from minute to minute: they are worth this many separate ones.
 _OVERLAP = 2.0
+_LONGEST_WAIT_S = 3600.0  # for slower calls still: an alert may not come hours late
 _RATE_RATIO = 0.5  # a rate must also rise by half
 
 Known = Mapping[tuple[Series, Signal], Learned]
@@ -35,7 +36,7 @@ def detect(engine: Engine, policy: Policy, now: datetime) -> list[Finding]:
     for project in projects:
         with read(engine) as db:
             known = read_known(db, project)
-            minutes = _recent(db, project, policy, now)
+            minutes = _recent(db, project, known, policy, now)
         findings = decide(known, minutes, policy, now)
         with write(engine) as db:
             normals.write_findings(db, findings)
@@ -50,11 +51,21 @@ def read_known(db: Connection, project: str) -> dict[tuple[Series, Signal], Lear
     return {(n.series, n.signal): restore(n, state) for n, state in rows}
 
 
+def wait_s(known: Known, series: Series) -> float:
+    """Return how long after their start 99 % of the series' calls have ended, and so arrived.
+
+    A minute looked at sooner holds its short calls only. 0 while nothing is known.
+    """
+    learned = known.get((series, Signal.LATENCY))
+    return min((learned and learned.slow_s) or 0.0, _LONGEST_WAIT_S)
+
+
 def _recent(
-    db: Connection, project: str, policy: Policy, now: datetime
+    db: Connection, project: str, known: Known, policy: Policy, now: datetime
 ) -> dict[Series, list[Bucket]]:
+    longest = max([0.0, *(wait_s(known, one) for one, _ in known)])
+    since = settled(now, policy.settle_s + longest) - max(policy.windows_min) * MINUTE
     until = settled(now, policy.settle_s)
-    since = until - max(policy.windows_min) * MINUTE
     by_series: dict[Series, list[Bucket]] = defaultdict(list)
     for bucket in rollups.read_buckets(db, project, rollups.MINUTE_S, since, until, shapes=False):
         by_series[bucket.series].append(bucket)
@@ -66,15 +77,13 @@ def decide(known: Known, minutes: Minutes, policy: Policy, now: datetime) -> lis
     series = sorted({one for one, _ in known} | set(minutes))
     channels = len(series) * len(DETECTORS) * len(policy.windows_min)
     budget = policy.alarms_per_week / max(channels, 1)
-    until = settled(now, policy.settle_s)
-    return [
-        finding
-        for one in series
-        for length in policy.windows_min
-        for finding in _ask(
-            known, window(minutes.get(one, ()), one, until, length), length, policy, budget
-        )
-    ]
+    findings = []
+    for one in series:
+        until = settled(now, policy.settle_s + wait_s(known, one))
+        for length in policy.windows_min:
+            seen = window(minutes.get(one, ()), one, until, length)
+            findings += _ask(known, seen, length, policy, budget)
+    return findings
 
 
 def _ask(known: Known, now: Window, length: int, policy: Policy, budget: float) -> list[Finding]:

@@ -26,7 +26,7 @@ from analysis.windows import (
     seconds,
 )
 from tidegauge.bucket import Bucket, Measure
-from tidegauge.clock import DAY, HOUR, MINUTE, floor
+from tidegauge.clock import DAY, EPOCH, HOUR, MINUTE, floor
 from tidegauge.finding import Series, Signal
 from tidegauge.histogram import Histogram
 from tidegauge.normal import Normal
@@ -40,7 +40,8 @@ _MIN_HOUR_CALLS = 5  # an hour with fewer calls teaches nothing
 _PRIOR_WINDOWS = 6.0
 _LEAST_OF_LEVEL = 0.3  # of a rate's level: an hour's usual rate is never below
 _SHORT_PAST = DAY / 2  # minutes that teach how short windows wander
-_LONG = 0.995
+_LONG, _SLOW = 0.995, 0.99
+_AT_ONCE = 200  # series learned in one look, about 0.1 s each: detection waits behind
 _MARK = "learn"  # how far the slots of the hour have been worked through
 _MORE_HOURS = 1.1  # so many times the hours of last time: old calls have arrived
 #: Nothing is so steady that it never wanders less: standard deviation on the ln scale.
@@ -60,6 +61,7 @@ class Learned:
     tail: Tail
     line: LengthLine | None = None
     long_output: float | None = None  # tokens that 99.5 % of the answers stay below
+    slow_s: float | None = None  # latency only: 99 % of the calls have ended after so long
 
     def usual(self, at: datetime, minutes: int) -> Usual:
         """Return what a window of ``minutes`` around ``at`` usually shows."""
@@ -82,6 +84,7 @@ class Learned:
             "tail": [self.tail.start, self.tail.scale],
             "line": [line.base_s, line.per_token_s, line.reference, line.unknown] if line else None,
             "long_output": self.long_output,
+            "slow_s": self.slow_s,
         }
 
 
@@ -94,6 +97,7 @@ def restore(normal: Normal, state: Mapping[str, Any]) -> Learned:
         tail=Tail(*state["tail"]),
         line=LengthLine(*state["line"]) if state["line"] else None,
         long_output=state["long_output"],
+        slow_s=state.get("slow_s"),
     )
 
 
@@ -136,7 +140,10 @@ def learn(hours: Sequence[Bucket], signal: Signal, series: Series, now: datetime
         wander={60: wander},
         tail=_tail(told, call_variance, wander, signal),
         line=line,
-        long_output=_long_output(known) if signal is Signal.OUTPUT_TOKENS else None,
+        long_output=_quantile(known, Measure.OUTPUT_TOKENS, _LONG)
+        if signal is Signal.OUTPUT_TOKENS
+        else None,
+        slow_s=_quantile(known, Measure.LATENCY, _SLOW) if signal is Signal.LATENCY else None,
     )
 
 
@@ -213,67 +220,91 @@ def _tail(told: Replayed, call_variance: float, wander: float, signal: Signal) -
     return tail_of(mean_nats(told.error / np.sqrt(wander + call_variance / told.n)))
 
 
-def _long_output(hours: Sequence[Bucket]) -> float | None:
+def _quantile(hours: Sequence[Bucket], measure: Measure, share: float) -> float | None:
     whole: Counter[int] = Counter()
     for one in hours:
-        whole.update(one.measured(Measure.OUTPUT_TOKENS).histogram.counts)
-    return Histogram(whole).quantile(_LONG)
+        whole.update(one.measured(measure).histogram.counts)
+    return Histogram(whole).quantile(share)
 
 
-def relearn(engine: Engine, policy: Policy, now: datetime) -> int:
+def relearn(engine: Engine, policy: Policy, now: datetime, at_once: int = _AT_ONCE) -> int:
     """Learn every series that is due and return how many (series, signal) were learned.
 
-    Every series is due at its own minute of the hour, so that no look learns them all; and a
-    whole project is due at once when it is new or old calls have arrived.
+    Every series is due at its own minute of the hour, so that no look learns them all; and all are
+    due when a project is new or old calls have arrived. About ``at_once`` series are learned, a
+    minute's whole; the mark stays at the minute reached, and the next run goes on from there.
     """
     with read(engine) as db:
         last = jobs.mark(db, _MARK)
-        due = [one for project in rollups.projects(db) for one in _due(db, project, last, now)]
+        projects = {project: normals.hours_known(db, project) for project in rollups.projects(db)}
+        known = [one for project in projects for one in rollups.series_of(db, project).items()]
+        jumped = {project for project, hours in projects.items() if _jumped(db, project, hours)}
+    if jumped or (last is not None and last > now):
+        last = None
+    due, reached = due_until(known, last, now, at_once)
     count = sum(_relearn(engine, one, policy, now) for one in due)
-    if last is None or floor(last, MINUTE) < floor(now, MINUTE):
+    if last is None or floor(last, MINUTE) < floor(reached, MINUTE):
         with write(engine) as db:
-            jobs.set_mark(db, _MARK, now)
-            for project in {one.project for one in due}:
-                normals.forget_normals(db, project, now - DAY)
+            jobs.set_mark(db, _MARK, reached)
+            for project in jumped | {one.project for one in due}:
+                jobs.set_mark(db, _hours_mark(project), EPOCH + projects[project] * HOUR)
+            if reached == now:  # else some have only not had their turn yet
+                for project in projects:
+                    normals.forget_normals(db, project, now - DAY)
     return count
 
 
-def slots(last: datetime | None, now: datetime) -> set[int]:
-    """Return the minutes of the hour that have begun since ``last``; all after an hour or more.
+def due_until(
+    known: Sequence[tuple[int, Series]], last: datetime | None, now: datetime, at_once: int
+) -> tuple[list[Series], datetime]:
+    """Return the series whose turn it is, and the moment up to which all have had theirs."""
+    due: list[Series] = []
+    for minute in slots(last, now):
+        if len(due) >= at_once:
+            return due, minute - MINUTE
+        due += [one for id_, one in known if id_ % 60 == minute.minute]
+    return due, now
+
+
+def slots(last: datetime | None, now: datetime) -> list[datetime]:
+    """Return the minutes that have begun since ``last``, at most those of the last hour.
+
+    A ``last`` that is later than ``now`` is of a clock that was wrong.
 
     >>> from datetime import UTC
     >>> at = datetime(2026, 1, 5, 10, 59, 40, tzinfo=UTC)
-    >>> sorted(slots(at, at + timedelta(seconds=90))), len(slots(at, at + HOUR))
+    >>> [m.minute for m in slots(at, at + timedelta(seconds=90))], len(slots(at, at + DAY))
     ([0, 1], 60)
+    >>> len(slots(at + DAY, at))
+    60
     """
-    if last is None or now - last >= HOUR:
-        return set(range(60))
-    first, end = floor(last, MINUTE) + MINUTE, floor(now, MINUTE)
-    return {(first + n * MINUTE).minute for n in range((end - first) // MINUTE + 1)}
+    end = floor(now, MINUTE)
+    first = end - HOUR + MINUTE
+    if last is not None and last <= now:
+        first = max(first, floor(last, MINUTE) + MINUTE)
+    return [first + n * MINUTE for n in range((end - first) // MINUTE + 1)]
 
 
-def _due(db: Connection, project: str, last: datetime | None, now: datetime) -> list[Series]:
-    hours = normals.hours_known(db, project)
-    newest = normals.newest(db, project, VERSION)
-    known = rollups.series_of(db, project)
-    if newest is None or hours > _MORE_HOURS * newest[1]:
-        return list(known.values()) if hours else []
-    minutes = slots(last, now)
-    return [one for id_, one in known.items() if id_ % 60 in minutes]
+def _jumped(db: Connection, project: str, hours: int) -> bool:
+    """Return whether so many more hours are known than when the project was last learned from."""
+    mark = jobs.mark(db, _hours_mark(project))
+    return hours > (_MORE_HOURS * ((mark - EPOCH) / HOUR) if mark else 0)
+
+
+def _hours_mark(project: str) -> str:
+    """Return the name of the mark of how many hours were known: so many after 1970."""
+    return f"{_MARK} {VERSION} {project}"
 
 
 def _relearn(engine: Engine, one: Series, policy: Policy, now: datetime) -> int:
     with read(engine) as db:  # one series at a time: short transactions, bounded memory
         alerts = normals.alert_spans(db, one.project, now - LONGEST_DAYS * DAY)
-        hours_known = normals.hours_known(db, one.project)
         hours = _read(db, one, rollups.HOUR_S, now - LONGEST_DAYS * DAY, now)
         minutes = _read(db, one, rollups.MINUTE_S, now - _SHORT_PAST, now) if hours else []
     mine = [span for span in alerts if span.series == one]
     learned = learn_series(one, hours, minutes, mine, policy, now)
     with write(engine) as db:
-        normals.write_normals(
-            db, [(x.normal, x.state() | {"project_hours": hours_known}) for x in learned]
-        )
+        normals.write_normals(db, [(x.normal, x.state()) for x in learned])
     return len(learned)
 
 

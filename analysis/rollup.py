@@ -10,13 +10,16 @@ from datetime import datetime, timedelta
 from itertools import groupby, islice, pairwise
 from typing import Any, Protocol
 
+from tidegauge import log
 from tidegauge.bucket import Bucket, LengthClass, Measure, Measured, length_class, merge
 from tidegauge.clock import HOUR, MINUTE, floor
 from tidegauge.finding import OTHER, Series
 from tidegauge.store import rollups, spans
-from tidegauge.store.engine import Connection, Engine, read, write
+from tidegauge.store.engine import Connection, Engine, attempt, read, write
+from tidegauge.store.jobs import LeaseLost
 from tidegauge.store.rollups import HOUR_S, MINUTE_S, Stale
 
+_log = log.get("rollup")
 _MINUTE_NS = 60 * 1_000_000_000
 #: Minutes this close are read in one go, even where those between them need no recount.
 _NEAR = 10 * MINUTE
@@ -68,14 +71,24 @@ def roll(
 
     A mark set while this runs stays, so nothing is lost to a race with the collector. Each chunk
     is one short transaction: its minutes, their hours, the marks, and what ``watchers`` write.
+    A watcher that fails stops nothing; what fails in one project is raised after the others.
     """
     with read(engine) as db:
         stale = rollups.stale_minutes(db, limit)
     counted = 0
+    failed: Exception | None = None
     for project, group in groupby(stale, key=lambda one: one.project):
-        with read(engine) as db:
-            known = set(rollups.series_of(db, project).values())
-        counted += _roll_project(engine, list(group), _Bounded(max_series, known), now, watchers)
+        try:
+            with read(engine) as db:
+                known = set(rollups.series_of(db, project).values())
+            names = _Bounded(max_series, known)
+            counted += _roll_project(engine, list(group), names, now, watchers)
+        except LeaseLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised below, once the neighbours are counted
+            failed = failed or error
+    if failed is not None:
+        raise failed
     return counted
 
 
@@ -146,9 +159,20 @@ def _roll_chunk(
         rollups.replace(db, project, HOUR_S, hours, hourly)
         rollups.clear_marks(db, stale)
         for watch in watchers:
-            watch(db, project, _by_series(by_minute), now)
+            _show(watch, db, project, _by_series(by_minute), now)
     names.new.clear()
     return sum(b.calls for b in counted), len(counted)
+
+
+def _show(watch: Watcher, db: Connection, project: str, calls: Groups, now: datetime) -> None:
+    """Let ``watch`` look at ``calls``. If it fails, all it wrote is undone, and counting goes on."""
+    try:
+        with attempt(db):
+            watch(db, project, calls, now)
+    except Exception as error:  # noqa: BLE001 - one call that a watcher chokes on would stop all
+        name = getattr(watch, "__name__", type(watch).__name__)
+        # The error's text may hold content.
+        _log.error("watcher failed", watcher=name, error=type(error).__name__)
 
 
 def _by_minute(

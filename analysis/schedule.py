@@ -28,6 +28,7 @@ from analysis.windows import settled
 from tidegauge import clock, log
 from tidegauge.policy import Policy, read_policy
 from tidegauge.settings import Settings
+from tidegauge.store import changes as watched
 from tidegauge.store import jobs, outbox, rollups
 from tidegauge.store.engine import Engine, StoreBusy, open_engine, read, write
 from tidegauge.store.jobs import LeaseLost
@@ -114,9 +115,10 @@ def _deliver(work: Work) -> int:
 
 
 def _tidy(work: Work) -> int:
-    """Forget old job runs, and messages that were done a month ago."""
+    """Forget old job runs, hours watched for changes, and messages that were done a month ago."""
     with write(work.engine) as db:
         runs = jobs.forget_runs(db, work.now - _KEEP_RUNS)
+        runs += watched.forget_hours(db, work.now - changes.KEEP)
         return runs + outbox.forget(db, work.now - deliver.KEEP)
 
 
@@ -184,7 +186,7 @@ def _keep(job: Job, done: Done, work: Work, now: datetime) -> None:
 def _fresh(job: Job, work: Work) -> bool:
     """Return whether the last recorded run is less than a minute old."""
     with read(work.engine) as db:
-        last = jobs.last_ok(db, job.name)
+        last = jobs.last_ok(db, job.name, work.now)
     return last is not None and timedelta() <= work.now - last < clock.MINUTE
 
 

@@ -97,7 +97,7 @@ def quiet_alarms(streams: list[Stream], policy: Policy) -> list[Finding]:
 
 
 def _moved(streams: list[Stream], known: Known, policy: Policy, now: datetime) -> Iterator[Finding]:
-    first = int((now - START) / MINUTE) - max(policy.windows_min) - 2
+    first = int((now - START) / MINUTE) - max(policy.windows_min) - 4  # they end late
     minutes = {s.series: s.minutes[max(first, 0) : first + 80] for s in streams}
     for finding in decide(known, minutes, policy, now):
         if finding.verdict is Verdict.MOVED:

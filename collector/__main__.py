@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from pydantic import ValidationError
-
 from collector.serve import serve
-from tidegauge.settings import Settings, unknown_names
+from tidegauge.settings import BadSettings, load
 
 
 def main() -> None:
     """Read the settings and serve; a wrong setting is one line on standard error and code 2."""
-    if unknown := unknown_names(os.environ):
-        sys.exit(_refuse(f"unknown settings: {', '.join(unknown)}"))
     try:
-        settings = Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        sys.exit(_refuse(f"TIDEGAUGE_{name.upper()}: {first['msg']}"))
+        settings = load()
+    except BadSettings as error:
+        print(f"tidegauge collect: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     serve(settings)
-
-
-def _refuse(why: str) -> int:
-    print(f"tidegauge collect: {why}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ def status(code: int, message: str, *, json: bool) -> bytes:
     return body
 
 
+def told(rejected: Sequence[Rejection], warnings: Sequence[str] = ()) -> str:
+    """Return the message beside a success: empty if there is nothing to say."""
+    return "; ".join(([reasons(rejected)] if rejected else []) + list(warnings))
+
+
 def reasons(rejected: Sequence[Rejection]) -> str:
     """Return why spans were rejected, the most frequent reason first; at most 4 KiB.
 
@@ -72,7 +77,7 @@ def reasons(rejected: Sequence[Rejection]) -> str:
     '3 spans rejected: no id (2), bad id (1)'
     """
     counts = Counter(rejection.reason[:REASON_CHARS] for rejection in rejected)
-    told = [f"{reason} ({number})" for reason, number in counts.most_common(REASONS)]
+    named = [f"{reason} ({number})" for reason, number in counts.most_common(REASONS)]
     if len(counts) > REASONS:
-        told.append(f"and {len(counts) - REASONS} other reasons")
-    return f"{len(rejected)} spans rejected: {', '.join(told)}"
+        named.append(f"and {len(counts) - REASONS} other reasons")
+    return f"{len(rejected)} spans rejected: {', '.join(named)}"

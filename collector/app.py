@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from collector.answers import Signal, reasons, status, success
+from collector.answers import Signal, status, success, told
 from collector.desk import Answer, Desk, Refusal
 from collector.health import Doctor
 from collector.inflight import Held
@@ -78,9 +78,9 @@ async def _take(
         held.release()
         return success(signal, message=desk.not_stored_yet(signal), json=json)
     encoding = request.headers.get("content-encoding")
-    rejected = await desk.export(body, held, json=json, encoding=encoding)
-    message = reasons(rejected) if rejected else ""
-    return success(signal, rejected=len(rejected), message=message, json=json)
+    receipt = await desk.export(body, held, json=json, encoding=encoding)
+    message = told(receipt.rejected, receipt.warnings)
+    return success(signal, rejected=len(receipt.rejected), message=message, json=json)
 
 
 def _is_json(request: Request) -> bool | None:

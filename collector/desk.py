@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 
@@ -49,6 +51,7 @@ class Desk:
         rules: Rules,
         bounds: Limits,
         answer_within_s: float,
+        clock: Callable[[], datetime],
     ) -> None:
         self.metrics = metrics
         self.in_flight = in_flight
@@ -56,11 +59,12 @@ class Desk:
         self.writer = writer
         self._take_in = partial(take_in, project=project, rules=rules, bounds=bounds)
         self._answer_within_s = answer_within_s
+        self._clock = clock
         self._warned: set[Signal] = set()
 
     async def export(self, body: bytes, held: Held, *, json: bool, encoding: str | None) -> Receipt:
         """Return once the spans of ``body`` are committed. Raises what refusal_of() can name."""
-        read = partial(self._take_in, body, json=json, encoding=encoding)
+        read = partial(self._take_in, body, json=json, encoding=encoding, received_at=self._clock())
         receipt = self.writer.put(read, held)
         # A request that was answered "later" may still be committed: sent again, it changes nothing.
         async with asyncio.timeout(self._answer_within_s):

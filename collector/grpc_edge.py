@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from collector.answers import Signal, reasons, success
+from collector.answers import Signal, success, told
 from collector.desk import Answer, Desk, Refusal
 
 _SERVICES = {
@@ -66,9 +66,9 @@ def _export(
 async def _take_traces(desk: Desk, _: Signal, body: bytes) -> bytes:
     held = desk.in_flight.open()
     held.add(len(body))
-    rejected = await desk.export(body, held, json=False, encoding=None)
-    message = reasons(rejected) if rejected else ""
-    return success(Signal.TRACES, rejected=len(rejected), message=message, json=False)
+    receipt = await desk.export(body, held, json=False, encoding=None)
+    message = told(receipt.rejected, receipt.warnings)
+    return success(Signal.TRACES, rejected=len(receipt.rejected), message=message, json=False)
 
 
 async def _take_unstored(desk: Desk, signal: Signal, _: bytes) -> bytes:

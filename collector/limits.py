@@ -295,4 +295,7 @@ def walk_json(body: bytes, limits: Limits = DEFAULT) -> None:
 def _brackets(body: bytes) -> bytes:
     """Return the brackets outside of strings, all of one kind."""
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return _STRING.sub(b"", plain.translate(_ALIKE, _ALL_BUT_STRUCTURE))
+    marks = plain.translate(_ALIKE, _ALL_BUT_STRUCTURE)
+    # Two quotes side by side are an empty string, or end one and begin the next: without them the
+    # same brackets are outside. 16 MiB of quotes would hold up every other thread for 1.4 s.
+    return _STRING.sub(b"", marks.replace(b'""', b""))

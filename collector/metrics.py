@@ -11,6 +11,7 @@ _HELP = {
     "tidegauge_refusals_total": "Requests that were not stored, by reason.",
     "tidegauge_spans_total": "Spans committed (accepted) or there already (duplicate).",
     "tidegauge_rejected_spans_total": "Spans that were left out of a stored request, by reason.",
+    "tidegauge_noted_spans_total": "Spans stored, but not as they were sent, by kind.",
     "tidegauge_commits_total": "Transactions committed by the writer.",
     "tidegauge_committed_requests_total": "Requests that those transactions held.",
     "tidegauge_commit_seconds_total": "Time spent in those transactions, seconds.",

@@ -15,7 +15,6 @@ from collector import otlp_json
 from collector.limits import BadOtlp
 from collector.raw import (
     DEPTH,
-    EVENTS,
     MAX_INT64,
     VALUE_BYTES,
     Decoded,
@@ -24,6 +23,7 @@ from collector.raw import (
     Rejected,
     Value,
     bounded,
+    bounded_events,
     clean_float,
     clean_text,
     limit_of,
@@ -88,6 +88,7 @@ def _fault(span: Span) -> str | None:
 
 def _raw_span(span: Span, resource: dict[str, Value], scope: str, version: str) -> RawSpan:
     attributes, dropped = _attributes(span.attributes)
+    events, left_out = bounded_events(span.events, lambda event: event.name)
     parent, start, end = span.parent_span_id, span.start_time_unix_nano, span.end_time_unix_nano
     status = span.status
     return RawSpan(
@@ -100,7 +101,7 @@ def _raw_span(span: Span, resource: dict[str, Value], scope: str, version: str) 
         end_ns=min(end, MAX_INT64),
         clock_clamped=start > MAX_INT64 or end > MAX_INT64,
         attributes=attributes,
-        events=tuple(_event(event) for event in span.events[:EVENTS]) if span.events else (),
+        events=tuple(map(_event, events)) if events else (),
         links=len(span.links),
         status=status.code,
         status_message=clean_text(status.message),
@@ -108,6 +109,8 @@ def _raw_span(span: Span, resource: dict[str, Value], scope: str, version: str) 
         scope_name=scope,
         scope_version=version,
         dropped_attributes=span.dropped_attributes_count + dropped,
+        dropped_events=span.dropped_events_count + left_out,
+        cut=dropped + left_out > 0,
         flags=span.flags,
     )
 

@@ -12,7 +12,6 @@ import orjson
 from collector.limits import BadOtlp
 from collector.raw import (
     DEPTH,
-    EVENTS,
     MAX_INT64,
     Decoded,
     RawEvent,
@@ -20,6 +19,7 @@ from collector.raw import (
     Rejected,
     Value,
     bounded,
+    bounded_events,
     clean_float,
     clean_int,
     clean_text,
@@ -29,9 +29,10 @@ from collector.raw import (
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _HEX = re.compile(r"[0-9a-fA-F]+")  # int(text, 16) would also take "0x" and "_"
 _STATUSES = ("UNSET", "OK", "ERROR")
+MAX_UINT32 = 2**32 - 1
 
 
-class _BadSpan(ValueError):
+class _BadSpan(BadOtlp):
     """One span cannot be kept; the message names the field and the fix."""
 
 
@@ -79,7 +80,7 @@ def _read_scope(group: dict[str, Any], resource: dict[str, Value], into: Decoded
             continue
         try:
             into.spans.append(_raw_span(span, resource, name, version))
-        except _BadSpan as fault:
+        except BadOtlp as fault:  # a field of the wrong type costs its own span only
             into.rejected.append(Rejected(str(fault), _text(span.get("name"))))
 
 
@@ -91,6 +92,7 @@ def _raw_span(
     start, early = _time(span, "startTimeUnixNano", "start_time_unix_nano")
     end, late = _time(span, "endTimeUnixNano", "end_time_unix_nano")
     attributes, dropped = _attributes(span)
+    events, left_out = _events(span)
     status = _object(span, "status")
     return RawSpan(
         trace_id=trace_id,
@@ -102,20 +104,30 @@ def _raw_span(
         end_ns=end,
         clock_clamped=early or late,
         attributes=attributes,
-        events=tuple(map(_event, list(_objects(span, "events", "events"))[:EVENTS])),
+        events=events,
         links=len(_items(span, "links", "links")),
         status=_enum(status.get("code"), "STATUS_CODE_", _STATUSES),
         status_message=_text(status.get("message")),
         resource=resource,
         scope_name=scope,
         scope_version=version,
-        dropped_attributes=_dropped(span) + dropped,
-        flags=_int(span.get("flags")) or 0,
+        dropped_attributes=_dropped(span, "droppedAttributesCount", "dropped_attributes_count")
+        + dropped,
+        dropped_events=_dropped(span, "droppedEventsCount", "dropped_events_count") + left_out,
+        cut=dropped + left_out > 0,
+        flags=min(max(_int(span.get("flags")) or 0, 0), MAX_UINT32),
     )
 
 
-def _dropped(span: dict[str, Any]) -> int:
-    return _int(_get(span, "droppedAttributesCount", "dropped_attributes_count")) or 0
+def _dropped(span: dict[str, Any], name: str, snake: str) -> int:
+    return min(max(_int(_get(span, name, snake)) or 0, 0), MAX_UINT32)
+
+
+def _events(span: dict[str, Any]) -> tuple[tuple[RawEvent, ...], int]:
+    """Return the events that are kept, and how many were dropped."""
+    sent = list(_objects(span, "events", "events"))
+    kept, left_out = bounded_events(sent, lambda event: _text(event.get("name")))
+    return tuple(map(_event, kept)), left_out
 
 
 def _event(event: dict[str, Any]) -> RawEvent:

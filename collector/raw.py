@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 MAX_INT64 = 2**63 - 1
 MIN_INT64 = -(2**63)
 ATTRIBUTES = 128  # kept per span or event, OpenTelemetry's own default
-INDEXED_ATTRIBUTES = (
-    2_000  # kept of ``llm.input_messages.7.message.role`` and the like, beside them
+INDEXED_ATTRIBUTES = 2_000  # kept of ``llm.input_messages.7.message.role`` and the like, beside
+# What we read stands under these names: it is kept before what an application adds.
+_FIRST = (
+    "gen_ai. llm. openinference. traceloop. error. session. user. tidegauge. input. output. ai. "
+    "http. embedding. anthropic. langfuse. langsmith. mlflow. enduser. agent."
 )
+FIRST = tuple(_FIRST.split())
 EVENTS = 128
 VALUE_BYTES = 64 * 1024
 JSON_BYTES = 1024 * 1024  # JSON in a string: messages that are cut can no longer be read
 DEPTH = 32
 
+T = TypeVar("T")
 Value = Any  # None, bool, int, float, str, list or dict of these
+
+
+class Unread(str):
+    """Text that may be JSON and is not to be parsed: it stands for too many objects."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,8 @@ class RawSpan:
     scope_name: str = ""
     scope_version: str = ""
     dropped_attributes: int = 0  # by the sender, or by our limits
+    dropped_events: int = 0  # by the sender, or by our limits
+    cut: bool = False  # our limits dropped or cut something of it
     flags: int = 0
 
 
@@ -124,9 +137,38 @@ def bounded(pairs: list[tuple[str, Value]]) -> tuple[dict[str, Value], int]:
     Long conversations are flattened into many keys. They have a limit of their own: otherwise the
     token counts that come after them would be the ones to go.
     """
-    if len(pairs) <= ATTRIBUTES:
-        return dict(pairs), 0
-    plain = [pair for pair in pairs if not is_indexed(pair[0])]
-    indexed = [pair for pair in pairs if is_indexed(pair[0])]
-    kept = plain[:ATTRIBUTES] + indexed[:INDEXED_ATTRIBUTES]
-    return dict(kept), len(pairs) - len(kept)
+    found = dict(pairs)
+    if len(found) <= ATTRIBUTES:
+        return found, 0
+    indexed = [key for key in found if is_indexed(key)][:INDEXED_ATTRIBUTES]
+    # Sorting is stable: within the two kinds the first stay.
+    plain = sorted(
+        (key for key in found if not is_indexed(key)), key=lambda key: not key.startswith(FIRST)
+    )
+    kept = {*plain[:ATTRIBUTES], *indexed}
+    return {key: value for key, value in found.items() if key in kept}, len(found) - len(kept)
+
+
+def bounded_events(events: Sequence[T], name_of: Callable[[T], str]) -> tuple[list[T], int]:
+    """Return the events that are kept, and how many were dropped.
+
+    A stream writes one event per chunk, of which only the first is of use. The last event of all
+    is kept: an exception stands there.
+    """
+    if len(events) <= EVENTS:
+        return list(events), 0
+    kept: list[T] = []
+    seen_chunk = False
+    for event in events:
+        is_chunk = is_chunk_event(name_of(event))
+        if not (is_chunk and seen_chunk):
+            kept.append(event)
+        seen_chunk = seen_chunk or is_chunk
+    if len(kept) > EVENTS:
+        kept = [*kept[: EVENTS - 1], kept[-1]]
+    return kept, len(events) - len(kept)
+
+
+def is_chunk_event(name: str) -> bool:
+    """Return whether an event only tells that a piece of the answer came in."""
+    return name.endswith(".chunk")

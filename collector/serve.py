@@ -6,8 +6,9 @@ import asyncio
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 import grpc
 import uvicorn
@@ -29,6 +30,7 @@ from tidegauge.store.engine import Engine, StoreBusy, StoreUnusable, open_engine
 
 MAX_SPANS = 10_000  # in a request; more could not be stored before its sender gives up
 STOP_WITHIN_S = 8  # for requests that were taken before the stop
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 2048
 IDLE_S = 90  # longer than the interval of any exporter: a cut connection can cost a batch
 
@@ -45,23 +47,30 @@ class _Http(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Run the collector until SIGTERM or SIGINT.
+    """Run the collector until SIGTERM or SIGINT; wait a minute for a database that starts.
 
     Where it cannot start it says why in one line on standard error and exits with code 2.
     """
     log.configure(settings.log_format, process="collector")
+    early = _early_stop()
     try:
-        migrate.upgrade(settings.database_url)
+        migrate.upgrade_when_up(settings.database_url, early, _say_that_it_waits)
         engine = open_engine(settings.database_url)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, engine))
+            runner.run(_serve(settings, engine, early))
     except (StoreUnusable, StoreBusy, PortTaken) as error:
+        if early.is_set():
+            return  # stopped while it waited for the database
         print(f"tidegauge collect: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
-async def _serve(settings: Settings, engine: Engine) -> None:
-    stop = _stop_signal()
+def _say_that_it_waits(why: str) -> None:
+    log.get(__name__).warning("database does not answer yet", why=why, waits_s=migrate.WAIT_S)
+
+
+async def _serve(settings: Settings, engine: Engine, early: threading.Event) -> None:
+    stop = _stop_signal(early)
     metrics = Metrics()
     with _listen(settings.host, settings.otlp_http_port) as http_socket:
         writer = Writer(engine, settings.project, clock=clock.now, metrics=metrics)
@@ -73,6 +82,7 @@ async def _serve(settings: Settings, engine: Engine) -> None:
             rules=RULES,
             bounds=Limits(body_bytes=settings.max_body_bytes, spans=MAX_SPANS),
             answer_within_s=settings.answer_within_s,
+            clock=clock.now,
         )
         doctor = Doctor(engine, writer)
         try:
@@ -115,10 +125,20 @@ def _http_config(desk: Desk, doctor: Doctor) -> uvicorn.Config:
     )
 
 
-def _stop_signal() -> asyncio.Event:
+def _early_stop() -> threading.Event:
+    """Return what a signal sets that comes before the event loop runs."""
+    stop = threading.Event()
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _stop_signal(early: threading.Event) -> asyncio.Event:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if early.is_set():
+        stop.set()
     return stop
 
 
@@ -166,4 +186,5 @@ def _announce(settings: Settings, http_port: int, grpc_port: int) -> None:
     host = _bracketed(settings.host)
     http, rpc = f"http://{host}:{http_port}", f"{host}:{grpc_port}"
     log.get(__name__).info("collecting", otlp_http=http, otlp_grpc=rpc)
-    print(f"Tidegauge collects OTLP: HTTP on {http}, gRPC on {rpc}", flush=True)
+    with suppress(OSError):  # nobody may read it
+        print(f"Tidegauge collects OTLP: HTTP on {http}, gRPC on {rpc}", flush=True)

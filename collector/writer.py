@@ -28,8 +28,15 @@ GROUP_BYTES = 8 * 2**20  # a group is closed at one of these: its first request 
 GROUP_SPANS = 4_000  # and all of it is in memory
 FLUSH_S = 5.0  # counts that came without a span to store are written after this time
 
-Receipt = Sequence[Rejection]  # what is not stored of a request; the rest is
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A request is stored, but for the spans in ``rejected``; ``warnings`` are for its sender."""
+
+    rejected: Sequence[Rejection] = ()
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +102,23 @@ class Writer:
     def _run(self) -> None:
         more, flushed_at = True, time.monotonic()
         while more:
-            taken, more = self._take()
+            taken: list[_Ready] = []
             try:
+                more = self._take(taken)
                 self._commit(taken)
+                if not more or time.monotonic() - flushed_at >= FLUSH_S:
+                    flushed_at = time.monotonic()
+                    self._flush()
             except Exception as error:  # noqa: BLE001
                 # A writer that ends would answer nobody ever again.
-                log.get(__name__).error("group failed", error=type(error).__name__)
                 _fail(taken, error)
-            if not more or time.monotonic() - flushed_at >= FLUSH_S:
-                self._flush()
-                flushed_at = time.monotonic()
+                log.get(__name__).error("group failed", error=type(error).__name__)
 
-    def _take(self) -> tuple[list[_Ready], bool]:
-        """Wait for a request, and read it and all that wait behind it, until the group is full."""
-        ready: list[_Ready] = []
+    def _take(self, ready: list[_Ready]) -> bool:
+        """Wait for a request, and read it and all that wait behind it, until the group is full.
+
+        Adds them to ``ready``. Returns False where no more will come.
+        """
         size = spans_taken = 0
         wait_s: float | None = FLUSH_S
         while size < GROUP_BYTES and spans_taken < GROUP_SPANS:
@@ -117,13 +127,13 @@ class Writer:
             except queue.Empty:
                 break
             if waiting is None:
-                return ready, False
+                return False
             wait_s = None
             if (one := self._read(waiting)) is not None:
                 ready.append(one)
                 size += one.batch.size
                 spans_taken += len(one.batch.calls)
-        return ready, True
+        return True
 
     def _read(self, waiting: _Waiting) -> _Ready | None:
         """Return the request decoded; None if it is refused, or nobody waits for it any more."""
@@ -138,6 +148,9 @@ class Writer:
             waiting.held.release()
         for rejection in batch.rejected:
             self._reject(rejection)
+        for kind, number in batch.noted.items():
+            self._metrics.add("tidegauge_noted_spans_total", number, kind=kind)
+            self.note(f"noted:{kind}", number)
         return _Ready(batch, waiting.receipt)
 
     def _commit(self, group: Sequence[_Ready]) -> None:
@@ -158,7 +171,7 @@ class Writer:
                 _fail(group, error)
         else:
             for one in group:
-                one.receipt.set_result(one.batch.rejected)
+                one.receipt.set_result(Receipt(one.batch.rejected, one.batch.warnings))
 
     def _salvage(self, one: _Ready) -> None:
         """Store every span of a request but those that the database refuses."""
@@ -170,7 +183,7 @@ class Writer:
             return
         for rejection in refused:
             self._reject(rejection)
-        one.receipt.set_result([*one.batch.rejected, *refused])
+        one.receipt.set_result(Receipt([*one.batch.rejected, *refused], one.batch.warnings))
 
     def _store_most(self, calls: Sequence[Call], refused: list[Rejection]) -> None:
         """Store ``calls``, halved until those with a bad value stand alone."""
@@ -232,11 +245,11 @@ class Writer:
 
     def _change_state(self, trouble: str | None) -> None:
         """Say once that the store does not answer, and once that it does again."""
-        if trouble and not self.trouble:
+        before, self.trouble = self.trouble, trouble
+        if trouble and not before:
             log.get(__name__).warning("store does not answer", why=trouble)
-        elif self.trouble and not trouble:
+        elif before and not trouble:
             log.get(__name__).info("store answers again")
-        self.trouble = trouble
 
     def _reject(self, rejection: Rejection) -> None:
         self._metrics.add("tidegauge_rejected_spans_total", reason=rejection.kind)

@@ -112,7 +112,9 @@ def _line(story: Story, theme: Theme) -> Figure:
     middle = story.step / 2
     return {
         "type": "scatter",
-        "mode": "lines+markers" if len(story.line.at) <= 2 else "lines",
+        "mode": "lines+markers",
+        # A step between two empty ones is no part of a line: without its dot it would not show.
+        "marker": {"size": [5 if one else 0 for one in alone(story.line.value)]},
         "x": [_time(at + middle) for at in story.line.at],
         "y": [None if v is None else _shown(v, story.unit) for v in story.line.value],
         "line": {"color": theme.line, "width": 2},
@@ -120,6 +122,19 @@ def _line(story: Story, theme: Theme) -> Figure:
         "hovertemplate": f"%{{y}}{_suffix(story.unit)}<br>%{{x|%a %H:%M}} UTC<extra></extra>",
         "connectgaps": False,
     }
+
+
+def alone(values: Sequence[float | None]) -> list[bool]:
+    """Return for each value whether it is there and both its neighbours are not.
+
+    >>> alone([1.0, None, 2.0, None, 3.0, 4.0])
+    [True, False, True, False, False, False]
+    """
+    around = [None, *values, None]
+    return [
+        one is not None and around[i] is None and around[i + 2] is None
+        for i, one in enumerate(values)
+    ]
 
 
 def _week_ago(story: Story, theme: Theme) -> list[Figure]:

@@ -175,7 +175,7 @@ def health(db: Connection, project: str, now: datetime) -> Health:
         pairs.setdefault((one.series, one.signal), []).append(one.verdict)
     return Health(
         last_span=spans.last_received(db, project),
-        last_look=jobs.last_ok(db, LOOK),
+        last_look=jobs.last_ok(db, LOOK, now),
         signals=len(pairs),
         services=len({one.series.service for one in answers}),
         learning=sum(all(v is Verdict.UNKNOWN for v in verdicts) for verdicts in pairs.values()),

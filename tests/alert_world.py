@@ -46,6 +46,7 @@ def a_finding(
     *,
     series: Series = BOT,
     minutes: int = 5,
+    calls: int = 4077,
     **fields: Any,
 ) -> Finding:
     """Return what a detector says of the ``minutes`` before ``until``."""
@@ -66,7 +67,7 @@ def a_finding(
         why="a test says so",
         since=until - minutes * MIN,
         until=until,
-        calls=4077,
+        calls=calls,
         **(known | fields),
     )
 

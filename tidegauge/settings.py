@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 
 def data_folder() -> Path:
@@ -84,6 +84,43 @@ class Settings(BaseSettings):
         # A wildcard is no address to open; whoever binds one sets public_url.
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
         return (self.public_url or f"http://{host}:{self.dashboard_port}").rstrip("/")
+
+
+class BadSettings(ValueError):
+    """Settings that cannot be used; the message says in one line which, and what they mean."""
+
+
+_PRIVATE = {"webhook_secret", "database_url"}  # may hold a secret or a password: never said
+
+
+def load(**given: Any) -> Settings:
+    """Return the settings: what was ``given`` on the command line, else the environment.
+
+    Raises BadSettings for a misspelt variable and for a bad value.
+    """
+    if unknown := unknown_names(os.environ):
+        raise BadSettings(
+            f"{', '.join(unknown)}: no such setting; correct the name or unset it "
+            "(docs/settings.md lists them all)"
+        )
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise BadSettings("; ".join(_bad_values(error))) from None
+    except SettingsError as error:
+        raise BadSettings(f"{error}; correct the environment variable") from None
+
+
+def _bad_values(error: ValidationError) -> list[str]:
+    """Return one sentence per bad setting, with the variable that sets it."""
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        given = "" if name in _PRIVATE else f" (given: {str(problem['input'])[:80]!r})"
+        known = Settings.model_fields.get(name)
+        meant = f"; it means: {known.description}" if known and known.description else ""
+        lines.append(f"TIDEGAUGE_{name.upper()}: {problem['msg']}{given}{meant}")
+    return lines
 
 
 def unknown_names(environment: Iterable[str]) -> list[str]:

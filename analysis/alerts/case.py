@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,19 @@ from tidegauge.finding import Change, Finding, Series
 
 #: A change this small since the usual is not worth a word beside a prompt change.
 _WORTH_A_WORD = 0.05
+#: Fewer calls before the onset than this say nothing of how many usually fail.
+_ENOUGH_CALLS = 200
+
+
+def speaker(members: Sequence[Member], findings: Sequence[Finding]) -> Member:
+    """Return the member to speak of: the leading one while it is out, else the first one out.
+
+    ``findings`` are those of the members that are out, in the members' order. A prompt that
+    leads always speaks.
+    """
+    if members[0].signal == PROMPT or not findings:
+        return members[0]
+    return Member(findings[0].signal.value, findings[0].series)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +40,24 @@ class Case:
     onset: datetime  # when it began
     now: datetime
     min_calls: int  # calls a window needs
-    calls_per_min: tuple[float, float] | None = None  # before the onset, and since
+    calls_per_min: tuple[float, float] | None = None  # before the onset, and after it
+    usual_errors: float | None = None  # share of calls; None: not learned yet
     base_url: str  # of the dashboard, absolute, no slash at the end
 
     @property
+    def speaker(self) -> Member:
+        """Return the member that all the words are about."""
+        return speaker(self.members, self.findings)
+
+    @property
     def series(self) -> Series:
-        """Return the leading series."""
-        return self.members[0].series
+        """Return the series that all the words are about."""
+        return self.speaker.series
 
     @property
     def rule(self) -> str:
-        """Return the leading signal, or prompt."""
-        return self.members[0].signal
+        """Return the signal that all the words are about, or prompt."""
+        return self.speaker.signal
 
     @property
     def lead(self) -> Finding | None:
@@ -47,9 +67,14 @@ class Case:
         return self.findings[0]
 
     @property
-    def until(self) -> datetime:
-        """Return the end of the window that was looked at."""
-        return self.findings[0].until if self.findings else self.now
+    def normal_errors(self) -> float | None:
+        """Return the share of calls that usually fails. If too little is known, return None."""
+        if self.usual_errors is not None:
+            return self.usual_errors
+        before = self.cause.before if self.cause else None
+        if before is None or before.calls < _ENOUGH_CALLS:
+            return None
+        return before.errors / before.calls
 
     @property
     def change(self) -> Change | None:

@@ -136,9 +136,12 @@ def _other_moves(case: Case) -> list[str]:
     """Return what moved where nothing was changed: traffic, or errors."""
     found = []
     errors, rates = case.part("error_share"), case.calls_per_min
-    if errors is not None and errors.moved and case.rule != "errors":
-        share, normal = percent(errors.now), percent(errors.before)
-        found.append(f"Likely the provider: {share} of calls fail (normal {normal}).")
+    normal = case.normal_errors
+    # Far from the hour before, and yet what this hour usually shows: no cause.
+    ordinary = errors is not None and errors.now <= (case.usual_errors or 0.0)
+    if errors is not None and errors.moved and not ordinary and case.rule != "errors":
+        beside = "" if normal is None else f" (normal {percent(normal)})"
+        found.append(f"Likely the provider: {percent(errors.now)} of calls fail{beside}.")
     if rates is not None and rates[0] and not 1 / _TRAFFIC < rates[1] / rates[0] < _TRAFFIC:
         found.append(
             f"Likely the traffic: {rates[1]:,.0f} calls a minute (normal {rates[0]:,.0f})."

@@ -64,7 +64,7 @@ def deliver(
         message = _claim(engine, clock(), failed)
         if message is None:
             return count
-        outcome = _send(places[message.endpoint], message, clock(), resolve)
+        outcome = _attempt(places, message, clock(), resolve)
         _record(engine, message, outcome, clock(), jitter)
         if outcome.result is not Result.SENT:
             failed.add(message.endpoint)  # once a run is enough for one that does not answer
@@ -106,6 +106,19 @@ def _claim(engine: Engine, now: datetime, failed: set[str]) -> Message | None:
             return None  # every few seconds: do not take the write lock for nothing
     with write(engine) as db:
         return outbox.claim(db, now, sorted(failed))
+
+
+def _attempt(
+    places: Mapping[str, Place], message: Message, now: datetime, resolve: Resolve | None
+) -> Outcome:
+    """Send once; what breaks on the way is an attempt that failed, and is tried again."""
+    try:
+        return _send(places[message.endpoint], message, now, resolve)
+    except Exception as error:  # noqa: BLE001 - not recorded, it would stop all other messages
+        # The error's text may hold the address or content; its class does not.
+        kind = type(error).__name__
+        _log.error("attempt broke", message_id=message.message_id, error=kind)
+        return Outcome(result=Result.RETRY, error=f"attempt broke ({kind})", answered=False)
 
 
 def _send(place: Place, message: Message, now: datetime, resolve: Resolve | None) -> Outcome:

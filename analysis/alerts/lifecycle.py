@@ -15,6 +15,7 @@ from tidegauge.policy import Policy
 JOIN_WITHIN = timedelta(minutes=15)  # what starts this close at one service is one incident
 PROMPT_STANDS = timedelta(hours=24)  # a silent prompt change is old news after this
 _ROW_BREAKS = timedelta(hours=1)  # after this long without a look, moves are not in a row
+EXPIRES = timedelta(hours=48)  # an alert of which nothing is known for so long is closed
 
 #: Who leads an alert: what users feel first, what may have caused it last.
 _LEADS = (
@@ -40,6 +41,8 @@ class Why(StrEnum):
     OLD_NEWS = "stood_long_enough"
     RECOVERING = "usual_but_not_long_enough"
     OUT_AGAIN = "out_of_range_again"
+    MOVED_ANEW = "moved_again_after_silence"  # as good as a new alert
+    EXPIRED = "no_data_for_48_h"
     UNKNOWN = "nothing_known"  # silence must not close an alert
     HELD = "a_person_has_it"
     TOO_SOON = "told_a_while_ago"
@@ -63,6 +66,14 @@ class Pending:
     counted: datetime  # end of the last window that counted
     windows: int
     why: Why = Why.CONFIRMING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quiet:
+    """An open alert that is neither out nor known to be back."""
+
+    fingerprint: str  # the alert's
+    since: datetime  # of the first look at which nothing certain was known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +102,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """All steps of one look, one per alert; and what is still to be confirmed."""
+    """All steps of one look, one per alert; what is still to be confirmed; what is silent."""
 
     steps: tuple[Step, ...]
     pending: tuple[Pending, ...]
+    quiet: tuple[Quiet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +140,16 @@ def decide(
     silent: Iterable[Change],
     policy: Policy,
     now: datetime,
+    *,
+    quiet: Iterable[Quiet] = (),
 ) -> Decision:
     """Return what becomes of every open alert, and which new ones open.
 
     ``alerts`` are all open ones and those closed lately; ``silent`` are prompt changes of late
-    that nothing announced. Deciding twice on the same input gives the same answer.
+    that nothing announced; ``quiet`` is what the last decision said of silent alerts. Deciding
+    twice on the same input gives the same answer.
     """
+    silences = {one.fingerprint: one.since for one in quiet}
     open_alerts = [alert for alert in alerts if alert.state is not State.RESOLVED]
     taken = {member for alert in open_alerts for member in alert.members}
     moved, waiting = _confirm(pending, seen, taken, policy, now)
@@ -142,8 +158,10 @@ def decide(
     for alert in open_alerts:
         joining = [one for one in news if _joins(one, alert)]
         news = [one for one in news if one not in joining]
-        steps.append(_refresh(alert, joining, seen, policy, now))
-    return Decision((*steps, *_open(news, seen)), waiting)
+        silence = silences.get(alert.fingerprint)
+        steps.append(_refresh(alert, joining, seen, policy, now, silence))
+    still = (_still_quiet(step, silences, seen, now) for step in steps)
+    return Decision((*steps, *_open(news, seen)), waiting, tuple(one for one in still if one))
 
 
 def _confirm(
@@ -241,8 +259,9 @@ def _refresh(
     seen: Mapping[Member, Look],
     policy: Policy,
     now: datetime,
+    silence: datetime | None,
 ) -> Step:
-    """Return what becomes of one open alert."""
+    """Return what becomes of one open alert; ``silence``: since when nothing certain is known."""
     new = tuple(one.member for one in joining if one.member not in alert.members)
     changed_again = len(new) < len(joining)
     step = Step(
@@ -256,6 +275,10 @@ def _refresh(
         starts_at=alert.starts_at,
         calm_since=None,
     )
+    numbers = _numbers(alert.members)
+    moving = out(numbers, seen)
+    if moving and silence is not None and now - silence > _ROW_BREAKS:
+        return _moved_anew(step, alert, moving)
     if changed_again:
         return replace(step, why=Why.CHANGED_AGAIN, tell=Tell.UPDATED)
     if step.severity.rank > alert.severity.rank:
@@ -264,12 +287,50 @@ def _refresh(
         # More evidence is no new page; that the prompt changed in silence must be said.
         said = any(member.signal == PROMPT for member in new)
         return replace(step, why=Why.JOINED, tell=Tell.UPDATED if said else None)
-    numbers = [member for member in alert.members if member.signal != PROMPT]
-    if out(numbers, seen):
+    if moving:
         return _still_out(step, alert, policy, now)
-    if not all(member in seen and seen[member].back for member in numbers):
+    if not _all_back(numbers, seen):
+        if silence is not None and now - silence >= EXPIRES:
+            return _resolved(step, Why.EXPIRED)
         return replace(step, why=Why.UNKNOWN)
     return _calm(step, alert, policy, now, only_prompt=not numbers)
+
+
+def _numbers(members: Iterable[Member]) -> list[Member]:
+    return [member for member in members if member.signal != PROMPT]
+
+
+def _all_back(numbers: Iterable[Member], seen: Mapping[Member, Look]) -> bool:
+    return all(member in seen and seen[member].back for member in numbers)
+
+
+def _still_quiet(
+    step: Step, silences: Mapping[str, datetime], seen: Mapping[Member, Look], now: datetime
+) -> Quiet | None:
+    """Return since when nothing certain is known of an open alert. If it is known, return None.
+
+    A look that is back does not end a silence, only a number that is out does: an alert about
+    calls that are now and then too few would else neither be over nor be told of again.
+    """
+    numbers = _numbers(step.members)
+    if step.before is None or step.state is State.RESOLVED or out(numbers, seen):
+        return None
+    since = silences.get(step.before.fingerprint)
+    if since is None and _all_back(numbers, seen):
+        return None
+    return Quiet(fingerprint=step.before.fingerprint, since=since or now)
+
+
+def _moved_anew(step: Step, alert: Alert, moving: Sequence[Look]) -> Step:
+    """Return the step of an alert that is out after a silence: who had it, had another move."""
+    starts_at = min(look.start.since for look in moving)
+    return replace(
+        step,
+        why=Why.MOVED_ANEW,
+        state=State.FIRING,
+        starts_at=alert.starts_at if alert.signal == PROMPT else starts_at,
+        tell=Tell.FIRING,
+    )
 
 
 def _still_out(step: Step, alert: Alert, policy: Policy, now: datetime) -> Step:

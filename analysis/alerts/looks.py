@@ -24,6 +24,7 @@ class Look:
     finding: Finding  # the one that speaks: the strongest of those that moved
     over: bool  # the newest known window is back, whatever longer ones still hold of the past
     start: Finding  # the shortest window that moved: it says best when it began
+    newest: Finding  # the shortest known window: it says best how it is now
 
     @property
     def verdict(self) -> Verdict:
@@ -69,9 +70,10 @@ def _look(group: list[Finding]) -> Look:
     moved = [f for f in known if f.verdict is Verdict.MOVED]
     if moved:
         strongest = max(moved, key=lambda f: f.strength)
-        return Look(finding=strongest, over=_over(known[0], strongest), start=moved[0])
+        over = _over(known[0], strongest)
+        return Look(finding=strongest, over=over, start=moved[0], newest=known[0])
     speaks = known[0] if known else min(group, key=length)
-    return Look(finding=speaks, over=False, start=speaks)
+    return Look(finding=speaks, over=False, start=speaks, newest=speaks)
 
 
 def _over(newest: Finding, moved: Finding) -> bool:

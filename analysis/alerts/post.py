@@ -226,7 +226,7 @@ def retry_after(text: str, now: datetime) -> float | None:
     except ValueError:
         try:
             wait = (parsedate_to_datetime(text) - now).total_seconds()
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
     return None if math.isnan(wait) else min(max(wait, 0.0), LONGEST_WAIT_S)
 

@@ -16,9 +16,10 @@ from collector.dialects.facts import Facts
 from collector.dialects.identity import identity, prompt_name
 from collector.dialects.reading import Reading
 from collector.dialects.tokens import Tokens, audited
-from collector.raw import RawEvent, RawSpan
+from collector.raw import RawEvent, RawSpan, is_chunk_event
 from tidegauge.call import Call, Evidence, NotCounted, Operation
 
+BESIDE = "tidegauge.span"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MESSAGE_EVENTS = frozenset(
     {
@@ -158,7 +159,10 @@ def checksum(value: Any) -> str:
 
 
 def _attributes(raw: RawSpan, consumed: frozenset[str]) -> Mapping[str, Any]:
-    """Return all that the span carried and that no other field holds."""
+    """Return all that the span carried and that no other field holds.
+
+    What is no attribute of the span stands under ``BESIDE``.
+    """
     kept = {key: value for key, value in raw.attributes.items() if key not in consumed}
     events = [_event(event) for event in raw.events if _is_worth_keeping(event, consumed)]
     beside = {
@@ -169,14 +173,16 @@ def _attributes(raw: RawSpan, consumed: frozenset[str]) -> Mapping[str, Any]:
         "links": raw.links,
         "status": {"code": raw.status, "message": raw.status_message} if raw.status else None,
         "dropped_attributes": raw.dropped_attributes,
+        "dropped_events": raw.dropped_events,
     }
-    return kept | {name: value for name, value in beside.items() if value}
+    # Under one name that is ours: an application may call an attribute "kind" or "events", too.
+    return kept | {BESIDE: {name: value for name, value in beside.items() if value}}
 
 
 def _is_worth_keeping(event: RawEvent, consumed: frozenset[str]) -> bool:
     """Return whether an event says more than the messages and the time of a chunk."""
     if not event.attributes:
-        return not event.name.endswith(".chunk")
+        return not is_chunk_event(event.name)
     return not consumed or event.name not in _MESSAGE_EVENTS
 
 

@@ -12,7 +12,8 @@ Message = dict[str, Any]
 
 INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 SYSTEM, TOOLS = "gen_ai.system_instructions", "gen_ai.tool.definitions"
-_OTEL_NAMES = frozenset((INPUT, OUTPUT, SYSTEM, TOOLS))
+_MESSAGES = frozenset((INPUT, OUTPUT, SYSTEM))
+_OTEL_NAMES = _MESSAGES | {TOOLS}
 _SYSTEM_ROLES = ("system", "developer")
 
 
@@ -23,7 +24,8 @@ class Content:
     input: list[Message] | None = None
     output: list[Message] | None = None
     tools: list[Any] | None = None
-    consumed: frozenset[str] = frozenset()  # the attributes that this was read from
+    # The attributes whose text is in input and output; tool definitions have no other place.
+    consumed: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         """Return whether there is anything."""
@@ -40,7 +42,7 @@ def from_otel(attributes: Attributes) -> Content:
         input=system + (sent or []) if system or sent is not None else None,
         output=messages(attributes.get(OUTPUT), "assistant"),
         tools=tools(attributes.get(TOOLS)),
-        consumed=_OTEL_NAMES,
+        consumed=_MESSAGES,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from collector.dialects.values import count, first, text
@@ -41,6 +42,7 @@ _BY_WORDS = (
     ("server", "internalserver internal_server server_error servererror"),
 )
 _WORDS = tuple((family, tuple(words.split())) for family, words in _BY_WORDS)
+_FAILURES = tuple(row for row in _WORDS if row[0] != ABORTED)
 
 
 def error_of(raw: RawSpan) -> tuple[str | None, int | None]:
@@ -69,7 +71,7 @@ def _exception(raw: RawSpan) -> dict[str, Any]:
 
 def _classified(kind: str, message: str, status: int | None) -> tuple[str | None, int | None]:
     code = _http_error(status) or _http_error(count(kind)) or _status_in(message)
-    family = _family(kind) or (_by_status(code) if code else None) or _family(message)
+    family = _family(kind) or (_by_status(code) if code else None) or _told(message)
     if family == ABORTED:
         return None, code or status
     return family or _short(kind) or "other", code or status
@@ -88,12 +90,17 @@ def _by_status(code: int) -> str:
     return _BY_STATUS.get(code) or ("server" if code >= 500 else "bad_request")
 
 
-def _family(words: str) -> str | None:
+def _family(words: str, families: Sequence[tuple[str, tuple[str, ...]]] = _WORDS) -> str | None:
     lowered = words.lower().replace(" ", "_")
-    for family, needles in _WORDS:
+    for family, needles in families:
         if any(needle in lowered for needle in needles):
             return family
     return None
+
+
+def _told(message: str) -> str | None:
+    """Return what a message says. It may name an abort that was not the client's."""
+    return _family(message, _FAILURES)
 
 
 def _short(kind: str) -> str:

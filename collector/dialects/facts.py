@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from collector.dialects.tokens import Tokens
-from collector.dialects.values import Attributes, count, first, flag, number, text, texts
+from collector.dialects.values import (
+    Attributes,
+    count,
+    first,
+    first_count,
+    flag,
+    number,
+    text,
+    texts,
+)
 
 _PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
 _REQUEST_MODEL = ("gen_ai.request.model", "llm.request.model_name", "embedding.model_name")
@@ -134,12 +143,12 @@ def provider(value: Any) -> str | None:
 def sent_tokens(attributes: Attributes) -> Tokens:
     """Return the token counts as they were sent."""
     return Tokens(
-        input=count(first(attributes, _INPUT)),
-        output=count(first(attributes, _OUTPUT)),
-        cache_read=count(first(attributes, _CACHE_READ)),
-        cache_write=count(first(attributes, _CACHE_WRITE)),
-        reasoning=count(first(attributes, _REASONING)),
-        total=count(first(attributes, _TOTAL)),
+        input=first_count(attributes, _INPUT),
+        output=first_count(attributes, _OUTPUT),
+        cache_read=first_count(attributes, _CACHE_READ),
+        cache_write=first_count(attributes, _CACHE_WRITE),
+        reasoning=first_count(attributes, _REASONING),
+        total=first_count(attributes, _TOTAL),
     )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from collector.dialects.values import texts
+from collector.dialects.values import texts, unquoted
 
 _WORDS = {
     "stop": "stop end_turn stop_sequence complete completed finished eos eos_token pause_turn compaction",
-    "length": "length max_tokens max_output_tokens model_length incomplete token_limit "
+    # Not "incomplete", the status of Responses: a content filter ends in it, too.
+    "length": "length max_tokens max_output_tokens model_length token_limit "
     "model_context_window_exceeded max_length error_limit",
     "content_filter": "content_filter content_filtered safety recitation blocklist prohibited_content "
     "spii image_safety language guardrail_intervened refusal error_toxic",
     "tool_call": "tool_calls tool_call tool_use function_call malformed_function_call",
     "error": "error failed cancelled abort",
 }
+_ENUM = re.compile(r"<\w+\.(\w+): [^<>]*>")
+_REPR_CHARS = 4_096
 _REASONS = {word: reason for reason, words in _WORDS.items() for word in words.split()}
 
 
@@ -24,7 +28,16 @@ def reasons(value: Any) -> tuple[str, ...]:
     >>> reasons(["end_turn"]), reasons('["max_tokens"]'), reasons("FinishReason.LENGTH")
     (('stop',), ('length',), ('length',))
     """
-    return tuple(reason(word) for word in texts(value))
+    return tuple(reason(word) for text in texts(value) for word in _words(unquoted(text)))
+
+
+def _words(text: str) -> list[str]:
+    """Return the names in the repr of an enum, or of a list of them; any other text as it is.
+
+    >>> _words("[<FinishReason.LENGTH: 2>]"), _words("stop")
+    (['LENGTH'], ['stop'])
+    """
+    return _ENUM.findall(text[:_REPR_CHARS]) or [text]
 
 
 def reason(word: str) -> str:

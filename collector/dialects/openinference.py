@@ -23,7 +23,8 @@ _FIRST_TOKEN = frozenset({"First Token Stream Event"})
 _SENT, _RECEIVED = "llm.input_messages.", "llm.output_messages."
 _TOOLS, _TEXTS = "llm.tools.", "embedding.embeddings."
 _INPUT, _OUTPUT = "input.value", "output.value"
-_WHOLE = frozenset((_INPUT, _OUTPUT, "input.mime_type", "output.mime_type"))
+_WHOLE_INPUT = frozenset((_INPUT, "input.mime_type"))
+_WHOLE_OUTPUT = frozenset((_OUTPUT, "output.mime_type"))
 _ERROR = 2  # span status
 
 
@@ -81,12 +82,18 @@ def _content(raw: RawSpan) -> Content:
         input=sent or None,
         output=received or None,
         tools=tools(definitions) if definitions else None,
-        consumed=_WHOLE.union(filter(_is_content, raw.attributes)),
+        consumed=_whole(sent, received).union(filter(_is_content, raw.attributes)),
     )
 
 
 def _is_content(key: str) -> bool:
-    return key.startswith((_SENT, _RECEIVED, _TOOLS, _TEXTS))
+    return key.startswith((_SENT, _RECEIVED, _TEXTS))
+
+
+def _whole(sent: Any, received: Any) -> frozenset[str]:
+    """Return the whole values that say again what was read; of a side not read they are all."""
+    nothing: frozenset[str] = frozenset()
+    return (_WHOLE_INPUT if sent else nothing) | (_WHOLE_OUTPUT if received else nothing)
 
 
 def _whole_values(raw: RawSpan) -> Content:
@@ -94,11 +101,9 @@ def _whole_values(raw: RawSpan) -> Content:
     sent = from_json(raw.attributes.get(_INPUT))
     if isinstance(sent, dict) and isinstance(sent.get("messages"), list):
         sent = sent["messages"]
-    return Content(
-        input=messages(sent if isinstance(sent, list) else raw.attributes.get(_INPUT), "user"),
-        output=messages(raw.attributes.get(_OUTPUT), "assistant"),
-        consumed=_WHOLE,
-    )
+    asked = messages(sent if isinstance(sent, list) else raw.attributes.get(_INPUT), "user")
+    answered = messages(raw.attributes.get(_OUTPUT), "assistant")
+    return Content(input=asked, output=answered, consumed=_whole(asked, answered))
 
 
 def _at(item: Any, *path: str) -> Any:
@@ -161,7 +166,9 @@ def _of_responses_api(answer: Mapping[str, Any]) -> tuple[str, ...]:
         return reasons(_at(answer.get("incomplete_details"), "reason")) or ("unknown",)
     if answer.get("object") != "response":
         return ()
-    called = any(_at(item, "type") == "function_call" for item in answer.get("output") or ())
+    said = answer.get("output")
+    items = said if isinstance(said, list) else []
+    called = any(_at(item, "type") == "function_call" for item in items)
     return ("tool_call",) if called else reasons(answer.get("status"))
 
 

@@ -59,7 +59,7 @@ def _indexed(raw: RawSpan) -> Content:
 
 
 def _is_content(key: str) -> bool:
-    for prefix in (_PROMPT, _COMPLETION, _FUNCTIONS):
+    for prefix in (_PROMPT, _COMPLETION):
         if key.startswith(prefix):
             return key[len(prefix) : len(prefix) + 1].isdigit()
     return False
@@ -82,7 +82,7 @@ def _function(item: Any) -> Any:
 def _finish(raw: RawSpan, content: Content) -> tuple[str, ...]:
     """Return why the model stopped; empty words in the answers say nothing."""
     found = reasons(first(raw.attributes, _FINISH))
-    if found:
+    if set(found) - {"unknown"}:
         return found
     words = [item.get("finish_reason") for item in content.output or ()]
-    return reasons([word for word in words if isinstance(word, str) and word])
+    return reasons([word for word in words if isinstance(word, str) and word]) or found

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from collector.raw import DEPTH
+from collector.raw import DEPTH, Unread
 
 Attributes = Mapping[str, Any]
 
@@ -27,6 +27,16 @@ def first(attributes: Attributes, names: Iterable[str]) -> Any:
         if value is not None and (not isinstance(value, str) or value not in _ABSENT):
             return value
     return None
+
+
+def first_count(attributes: Attributes, names: Iterable[str]) -> int | None:
+    """Return the first value that is a count: "n/a" under one name does not hide 7 under the next.
+
+    >>> first_count({"a": "n/a", "b": 7}, ("a", "b"))
+    7
+    """
+    counts = (count(attributes[name]) for name in names if name in attributes)
+    return next((found for found in counts if found is not None), None)
 
 
 def number(value: Any) -> float | None:
@@ -92,6 +102,8 @@ def texts(value: Any) -> tuple[str, ...]:
     (('stop',), ('stop',), ('stop',), ('stop',), ())
     """
     found = decoded(value)
+    if isinstance(found, str) and found[:1] in ("[", '"') and found != value:
+        found = decoded(found)  # JSON in JSON
     if isinstance(found, str):
         return (found,)
     if isinstance(found, list | tuple):
@@ -103,6 +115,8 @@ def decoded(value: Any) -> Any:
     """Return what is inside a text of JSON or of Python's repr; any other value as it is."""
     if not isinstance(value, str) or value[:1] not in ("[", "{", '"', "("):
         return value
+    if isinstance(value, Unread):
+        return value
     found = from_json(value)
     if found is None:
         found = _from_repr(value)
@@ -110,9 +124,11 @@ def decoded(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """Return what a JSON text holds, fit to be stored; None where it is no JSON."""
+    """Return what a JSON text holds, fit to be stored; None where it is no JSON, or too much."""
     if not isinstance(value, str):
         return value
+    if isinstance(value, Unread):
+        return None
     try:
         found = orjson.loads(value)
     except orjson.JSONDecodeError:
@@ -150,13 +166,17 @@ def mapping(value: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+class _Node(dict[str, Any]):
+    """A level of a flattened key: never an object that was sent, which must stay as it is."""
+
+
 def unflattened(attributes: Attributes, prefix: str) -> list[Any]:
     """Return the list that was spread over keys with indices.
 
     >>> unflattened({"p.0.role": "user", "p.0.calls.0.id": "a", "p.name": "x"}, "p.")
     [{'role': 'user', 'calls': [{'id': 'a'}]}]
     """
-    root: dict[str, Any] = {}
+    root = _Node()
     start = len(prefix)
     for key, value in attributes.items():
         if key.startswith(prefix) and key[start : start + 1].isdigit():
@@ -165,20 +185,20 @@ def unflattened(attributes: Attributes, prefix: str) -> list[Any]:
     return grown if isinstance(grown, list) else list(grown.values())
 
 
-def _plant(root: dict[str, Any], path: list[str], value: Any) -> None:
+def _plant(root: _Node, path: list[str], value: Any) -> None:
     if len(path) > _PATH:
         return
     node = root
     for part in path[:-1]:
-        child = node.setdefault(part, {})
-        if not isinstance(child, dict):  # ``a.0`` and ``a.0.b`` both sent: the shorter one stays
+        child = node.setdefault(part, _Node())
+        if not isinstance(child, _Node):  # ``a.0`` and ``a.0.b`` both sent: the shorter one stays
             return
         node = child
     node.setdefault(path[-1], value)
 
 
 def _grown(node: Any) -> Any:
-    if not isinstance(node, dict):
+    if not isinstance(node, _Node):
         return node
     if all(key.isdecimal() for key in node):
         return [_grown(node[key]) for key in sorted(node, key=lambda index: (len(index), index))]

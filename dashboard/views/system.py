@@ -31,7 +31,7 @@ def show() -> None:
     with read(connect.engine()) as db:
         last_span = spans.last_received(db, project)
         hours = pages.counts_by_hour(db, project, clock.floor(now, clock.HOUR) - clock.DAY)
-        runs = jobs.last_runs(db)
+        runs = jobs.last_runs(db, now)
         endpoints = outbox.endpoints(db)
         answers = normals.read_findings(db, project)
         size = pages.database_bytes(db)

@@ -19,10 +19,11 @@ from tests.alert_world import (
     usual,
 )
 from tidegauge.alert import PROMPT, Alert, State
-from tidegauge.clock import MINUTE, floor
+from tidegauge.bucket import merge
+from tidegauge.clock import HOUR, MINUTE, floor
 from tidegauge.finding import Change, Finding, Series, Signal
 from tidegauge.policy import Policy
-from tidegauge.store import alerts, changes, outbox, rollups
+from tidegauge.store import alerts, changes, jobs, normals, outbox, rollups
 from tidegauge.store.engine import Engine, read, write
 
 BASE = "https://tidegauge.example.internal"
@@ -50,23 +51,39 @@ class Row:
 
 
 def traffic(
-    engine: Engine, since: datetime, until: datetime, series: Series = BOT, **fields: Any
+    engine: Engine,
+    since: datetime,
+    until: datetime,
+    series: Series = BOT,
+    *,
+    per_min: int = 100,
+    **fields: Any,
 ) -> None:
-    """Write minute buckets of 100 equal calls a minute in [since, until)."""
+    """Write minute buckets of equal calls in [since, until), and the hours that lie in it."""
     start, buckets = floor(since, MINUTE), []
     while start < until:
-        buckets.append(bucket_of(series, start, [Row(start, **fields)] * 100))
+        buckets.append(bucket_of(series, start, [Row(start, **fields)] * per_min))
         start += MINUTE
     with write(engine) as db:
         rollups.register(db, [series], since)
         starts = [one.start for one in buckets]
         rollups.replace(db, series.project, rollups.MINUTE_S, starts, buckets)
+        hours = sorted({at for at in (floor(one, HOUR) for one in starts) if since <= at})
+        whole = [
+            merge([b for b in buckets if at <= b.start < at + HOUR], series, at)
+            for at in hours
+            if at + HOUR <= until
+        ]
+        rollups.replace(db, series.project, rollups.HOUR_S, [one.start for one in whole], whole)
 
 
 def known(engine: Engine, *found: Change) -> None:
     with write(engine) as db:
         rollups.register(db, [one.series for one in found], found[0].at)
-        changes.write_changes(db, found)
+        for one in found:
+            minute = floor(one.at, MINUTE)
+            row = changes.Found(change=one, minute=minute)
+            changes.replace_changes(db, one.series, floor(one.at, HOUR), [row])
 
 
 def run(engine: Engine, findings: Sequence[Finding], now: datetime) -> int:
@@ -323,3 +340,199 @@ def test_names_from_clients_cannot_break_the_page(told: Engine, now: datetime) -
 def test_a_quiet_minute_writes_nothing(told: Engine, now: datetime) -> None:
     with write(told):  # were anything written, it would wait for this transaction and fail
         assert run(told, [usual(Signal.ERRORS, now)], now) == 0
+
+
+def test_an_alert_ends_with_the_number_of_the_newest_window(told: Engine, now: datetime) -> None:
+    fire(told, now, Signal.ERRORS)
+    for at in (now + 20 * MIN, now + 36 * MIN):
+        long = moved(Signal.ERRORS, at, minutes=60, now=0.12)
+        run(told, [usual(Signal.ERRORS, at, now=0.0, calls=811), long], at)
+
+    text = the_alert(told).text
+    assert text.title == "checkout-bot: failed calls back to 0% after 46 min"
+    rows = {row.name: row.text for row in text.evidence}
+    assert rows["Calls in window"] == "811 calls (normal: at least 200)"
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_alert_that_goes_silent_is_closed_after_two_days_and_not_called_over(
+    told: Engine, now: datetime, taken: bool
+) -> None:
+    fire(told, now, Signal.ERRORS)
+    if taken:
+        with write(told) as db:
+            alerts.acknowledge(db, the_alert(told).alert_id, "Ana", now)
+    run(told, [unknown(Signal.ERRORS, now + MIN)], now + MIN)
+    run(told, [], now + timedelta(hours=47))
+    assert the_alert(told).state is (State.ACKNOWLEDGED if taken else State.FIRING)
+
+    assert run(told, [], now + timedelta(hours=48, minutes=1)) == 1
+
+    alert = the_alert(told)
+    assert alert.state is State.RESOLVED
+    assert "no data on failed calls for 48 h" in alert.title
+    with read(told) as db:
+        assert alerts.events(db, alert.alert_id)[-1].text.endswith("(no_data_for_48_h)")
+        assert alerts.read_pending(db) == []
+
+
+def test_the_next_outage_after_a_silence_is_told_though_the_first_was_taken(
+    told: Engine, now: datetime
+) -> None:
+    fire(told, now, Signal.ERRORS)
+    first = the_alert(told)
+    with write(told) as db:
+        alerts.acknowledge(db, first.alert_id, "Ana", now)
+    run(told, [unknown(Signal.ERRORS, now + MIN)], now + MIN)
+    later = now + timedelta(hours=9)
+    traffic(told, later - timedelta(hours=2), later - 4 * MIN)
+    traffic(told, later - 4 * MIN, later, error_type="timeout")
+
+    assert run(told, [moved(Signal.ERRORS, later)], later) == 1
+
+    alert = the_alert(told)
+    assert (alert.alert_id, alert.state, alert.acknowledged_by) == (
+        first.alert_id,
+        State.FIRING,
+        None,
+    )
+    assert alert.starts_at == floor(later, MINUTE) - 4 * MIN
+    with read(told) as db:
+        kinds = [one.kind for one in alerts.deliveries(db, alert.alert_id)]
+        (span,) = normals.alert_spans(db, "default", now)
+    assert kinds == ["alert.firing", "alert.acknowledged", "alert.firing"]
+    assert span.since <= first.opened_at  # the hours of the first outage teach nothing
+
+
+@pytest.mark.parametrize("hours", [2, 4, 20])
+def test_a_repeat_compares_with_the_time_before_the_alert_and_invents_no_traffic(
+    told: Engine, now: datetime, hours: int
+) -> None:
+    at = floor(now, MINUTE) - 8 * MIN
+    later = now + timedelta(hours=hours)
+    traffic(told, now - timedelta(hours=3), at)
+    traffic(told, at, later, duration_s=6.0)
+    policy = replace(POLICY, repeat_h=float(hours))
+    for when in (now - 5 * MIN, now, later):
+        alerting.judge(told, [moved(Signal.LATENCY, when)], policy, BASE, when)
+
+    text = the_alert(told).text
+    assert "traffic: " not in text.likely_cause
+    assert "Callers wait 6.0 s (normal 3.0 s)" in text.impact
+    rows = {row.name: row.text for row in text.evidence}
+    assert rows["p95 latency"].startswith("6.")
+    with read(told) as db:
+        assert [e.kind for e in alerts.events(db, the_alert(told).alert_id)] == [
+            "firing",
+            "updated",
+        ]
+
+
+def test_every_call_since_the_onset_is_counted_once_however_it_is_read(
+    told: Engine, now: datetime
+) -> None:
+    at = floor(now, MINUTE) - 8 * MIN
+    later = now + timedelta(hours=6)
+    traffic(told, now - timedelta(hours=3), at)
+    traffic(told, at, later, error_type="timeout")
+    policy = replace(POLICY, repeat_h=6.0)
+    for when in (now - 5 * MIN, now, later):
+        alerting.judge(told, [moved(Signal.LATENCY, when)], policy, BASE, when)
+
+    # up to the end of the window, a minute that has only begun included
+    failed, calls = [
+        100 * ((floor(later, MINUTE) - since) // MINUTE + 1)
+        for since in (at, the_alert(told).starts_at)
+    ]
+    assert f"{failed:,} of {calls:,} calls failed" in the_alert(told).text.impact
+
+
+def test_traffic_that_doubled_at_the_onset_is_still_named_in_a_repeat(
+    told: Engine, now: datetime
+) -> None:
+    at = floor(now, MINUTE) - 8 * MIN
+    later = now + timedelta(hours=4)
+    traffic(told, at - 20 * MIN, at)  # the series is only so old
+    traffic(told, at, later, per_min=200, duration_s=6.0)
+    for when in (now - 5 * MIN, now, later):
+        run(told, [moved(Signal.LATENCY, when)], when)
+
+    assert "Likely the traffic: 200 calls a minute (normal 100)." in (
+        the_alert(told).text.likely_cause
+    )
+
+
+def test_a_silent_prompt_change_of_the_hours_in_which_nobody_looked_is_told(
+    told: Engine, now: datetime
+) -> None:
+    changed = now - timedelta(hours=2, minutes=30)
+    known(told, a_change("silent", changed))
+    with write(told) as db:
+        jobs.set_mark(db, "detect", now - timedelta(hours=3))
+
+    assert run(told, [], now) == 1
+    with write(told) as db:
+        jobs.set_mark(db, "detect", now)
+    assert run(told, [], now + MIN) == 0
+
+
+def test_a_silent_prompt_change_of_yesterday_is_no_news_however_long_nobody_looked(
+    told: Engine, now: datetime
+) -> None:
+    known(told, a_change("silent", now - timedelta(hours=25)))
+    with write(told) as db:
+        jobs.set_mark(db, "detect", now - timedelta(days=5))
+
+    assert run(told, [], now) == 0
+
+
+def test_a_prompt_change_that_was_told_and_seen_before_nobody_looked_is_not_told_again(
+    told: Engine, now: datetime
+) -> None:
+    changed = now - timedelta(hours=6)
+    known(told, a_change("silent", changed))
+    run(told, [], changed + 10 * MIN)
+    with write(told) as db:
+        alerts.acknowledge(db, the_alert(told).alert_id, "Ana", changed + 11 * MIN)
+    run(told, [], changed + 12 * MIN)
+    assert the_alert(told).state is State.RESOLVED
+    with write(told) as db:
+        jobs.set_mark(db, "detect", changed + 30 * MIN)
+
+    assert run(told, [], now) == 0
+
+
+def test_all_words_are_about_the_series_that_is_out_when_the_leading_one_is_back(
+    told: Engine, now: datetime
+) -> None:
+    triage = replace(BOT, use_case="triage")
+    at = floor(now, MINUTE) - 8 * MIN
+    for series, slow in ((BOT, 3.0), (triage, 6.0)):
+        traffic(told, now - timedelta(hours=3), at, series)
+        traffic(told, at, now + HOUR, series, duration_s=slow)
+    known(told, a_change("model", at, series=triage))
+    for when in (now - 5 * MIN, now):
+        found = [moved(Signal.ERRORS, when), moved(Signal.LATENCY, when, series=triage, now=6.0)]
+        run(told, found, when)
+    assert the_alert(told).signal == "errors"
+    policy, later = replace(POLICY, repeat_h=1.0), now + HOUR
+    found = [usual(Signal.ERRORS, later), moved(Signal.LATENCY, later, series=triage, now=6.0)]
+    alerting.judge(told, found, policy, BASE, later)
+
+    text = the_alert(told).text
+    assert text.title.startswith("checkout-bot: latency 6.0 s, 2.0x normal")
+    assert text.impact.startswith("All calls of use case triage")
+    assert text.likely_cause.startswith("Likely the model")
+    assert {row.name: row.text for row in text.evidence}["p95 latency"].startswith("6.")
+    assert "use_case=triage" in text.links.chart
+    assert "signal=latency" in text.links.chart
+
+
+def test_the_share_that_usually_fails_is_the_learned_one(told: Engine, now: datetime) -> None:
+    traffic(told, now - timedelta(hours=3), now, per_min=1)
+    traffic(told, now - 8 * MIN, now, error_type="timeout")
+    for when in (now - 5 * MIN, now):
+        found = [moved(Signal.LATENCY, when), usual(Signal.ERRORS, when, usual=0.021)]
+        run(told, found, when)
+
+    assert "normal 2.1%)" in the_alert(told).text.impact

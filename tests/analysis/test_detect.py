@@ -61,7 +61,8 @@ def moved(
     known: Known, minutes: dict[Series, list[Bucket]], minute: int, policy: Policy = QUICK
 ) -> list[Finding]:
     """Return what has moved as soon as the ``minute``-th live minute is settled."""
-    at = NOW + (minute + 1) * MINUTE + timedelta(seconds=policy.settle_s)
+    slow = max([0.0, *(x.slow_s or 0.0 for x in known.values())])
+    at = NOW + (minute + 1) * MINUTE + timedelta(seconds=policy.settle_s + slow)
     found = decide(known, minutes, policy, at)
     return [one for one in found if one.verdict is Verdict.MOVED]
 
@@ -172,7 +173,7 @@ def test_from_stored_calls_to_kept_findings(engine: Engine) -> None:
         spans.insert(db, calls_of(past, NOON - 5 * DAY, "app"), received_at=NOON)
         longer = plant(now, LIVE, rng, output=2.7)
         spans.insert(db, calls_of(longer, NOON, "app"), received_at=NOON)
-    at = NOON + 3 * MINUTE + timedelta(seconds=10)
+    at = NOON + 3 * MINUTE + timedelta(seconds=30)  # 99 % of its calls end within some seconds
     roll(engine, at, max_series=100, limit=100_000)
 
     assert relearn(engine, QUICK, at) == len(Signal)
@@ -203,6 +204,66 @@ def test_old_calls_that_arrive_late_are_learned_from_at_once(sqlite_engine: Engi
     assert relearn(sqlite_engine, QUICK, NOON) == len(Signal)
     bring(4, 2)
     assert relearn(sqlite_engine, QUICK, NOON) == len(Signal)
+
+
+def test_windows_end_where_a_series_slow_calls_have_arrived() -> None:
+    slow = LIVE
+    rng = np.random.default_rng(8)
+    one = series("slow")
+    past = draw(rng, slow, START, 3 * 1440)
+    now = START + 3 * DAY
+    past = replace(past, latency=past.latency * 590 / float(np.quantile(past.latency, 0.99)))
+    known = {
+        (one, x.normal.signal): replace(x, slow_s=590.0)  # the fleet draws no histograms
+        for x in learn_series(one, buckets(past, one, START, 60), [], [], QUICK, now)
+    }
+    # of the newest calls only those have arrived that have ended
+    until = 3 * 1440
+    last = past.between(until - 70, until)
+    ended = last.minute - (until - 70) + last.latency / 60 <= 70
+    here = Calls(**{name: getattr(last, name)[ended] for name in Calls.__slots__})
+    arrived = buckets(here, one, START, 1)
+
+    at = now + timedelta(seconds=QUICK.settle_s)
+    found = decide(known, {one: arrived}, QUICK, at)
+    assert {x.until for x in found} == {now - 10 * MINUTE}
+    assert {x.verdict for x in found} == {Verdict.USUAL}
+    unsettled = {key: replace(x, slow_s=None) for key, x in known.items()}
+    assert Verdict.MOVED in {x.verdict for x in decide(unsettled, {one: arrived}, QUICK, at)}
+
+
+def test_all_series_learn_in_turns_of_so_many(sqlite_engine: Engine) -> None:
+    calls = [
+        a_call((n, i), service=f"s{n}", started_at=NOON - DAY + i * MINUTE)
+        for n in range(40)
+        for i in range(6)
+    ]
+    with write(sqlite_engine) as db:
+        spans.insert(db, calls, received_at=NOON)
+    roll(sqlite_engine, NOON, max_series=99, limit=100_000)
+    looks: list[int] = []
+    at = NOON
+    while len(looks) < 99 and (not looks or looks[-1]):
+        looks.append(relearn(sqlite_engine, QUICK, at, at_once=8) // len(Signal))
+        at += timedelta(seconds=1)
+
+    assert sum(looks) == 40
+    assert len(looks) > 3
+    assert max(looks) <= 8 + 4  # a minute's series are not parted
+    with read(sqlite_engine) as db:
+        assert len(normals.read_normals(db, "default")) == 40 * len(Signal)
+
+
+def test_a_clock_that_was_wrong_once_does_not_end_the_learning(sqlite_engine: Engine) -> None:
+    calls = [a_call(i, started_at=NOON - DAY + i * MINUTE) for i in range(30)]
+    with write(sqlite_engine) as db:
+        spans.insert(db, calls, received_at=NOON)
+    roll(sqlite_engine, NOON, max_series=99, limit=100_000)
+
+    relearn(sqlite_engine, QUICK, NOON + 365 * DAY)
+    assert relearn(sqlite_engine, QUICK, NOON) == len(Signal)
+    assert relearn(sqlite_engine, QUICK, NOON) == 0
+    assert relearn(sqlite_engine, QUICK, NOON + HOUR) == len(Signal)
 
 
 def test_what_was_learned_survives_the_table(known: Known) -> None:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from analysis.learn import Learned, learn, learn_series
+from analysis.learn import Learned, learn, learn_series, restore
 from bench.fleet import App, buckets, draw
-from tidegauge.bucket import Bucket, Measure, Measured
+from tidegauge.bucket import Bucket, LengthClass, Measure, Measured
 from tidegauge.clock import DAY, HOUR
 from tidegauge.finding import Series, Signal
 from tidegauge.policy import Policy
@@ -149,6 +149,28 @@ def test_the_first_day_has_wide_bounds() -> None:
     hours = [hour(START + i * HOUR, 5.0) for i in range(24)]
 
     assert taught(hours, START + DAY).normal.wander_sd == pytest.approx(0.06)
+
+
+def test_how_slow_the_slowest_calls_are_is_learned() -> None:
+    latency = Measured.of([2.0] * 95 + [90.0] * 5)
+    lengths = {13: LengthClass(100, 100 * math.log(2), 100 * math.log(2) ** 2, 10_000)}
+    past = [
+        Bucket(
+            series=SERIES,
+            start=START + i * HOUR,
+            calls=100,
+            measures={Measure.LATENCY: latency},
+            lengths=lengths,
+        )
+        for i in range(24)
+    ]
+    found = learn(past, Signal.LATENCY, SERIES, START + DAY)
+
+    assert found is not None
+    assert found.slow_s == pytest.approx(90.0, rel=0.02)
+    assert restore(found.normal, found.state()).slow_s == found.slow_s
+    old = {key: value for key, value in found.state().items() if key != "slow_s"}
+    assert restore(found.normal, old).slow_s is None
 
 
 def test_a_series_without_the_signal_learns_nothing_of_it() -> None:

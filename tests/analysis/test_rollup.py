@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
 
 from analysis.rollup import Groups, hours_of, roll
 from tests.world import NOON, a_call
+from tidegauge import log
 from tidegauge.bucket import Bucket, Measure
 from tidegauge.call import Call, NotCounted
 from tidegauge.clock import DAY, HOUR, MINUTE
 from tidegauge.finding import OTHER, Series
-from tidegauge.store import rollups, spans
+from tidegauge.store import jobs, rollups, spans
 from tidegauge.store.engine import Connection, Engine, read, write
 from tidegauge.store.rollups import HOUR_S, MINUTE_S
 from tidegauge.store.schema import stale_minute
@@ -164,6 +169,53 @@ def test_series_beyond_the_limit_are_counted_together(engine: Engine) -> None:
 
     assert len(found) == 5
     assert found[Series("default", OTHER, OTHER, OTHER, OTHER)].calls == 2
+
+
+def test_a_watcher_that_fails_stops_no_counting_and_leaves_nothing(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+
+    def breaks(db: Connection, project: str, calls: Groups, now: datetime) -> None:
+        jobs.set_mark(db, "half done", now)
+        rollups.register(db, [replace(next(iter(calls)), model=None)], now)  # type: ignore[arg-type]
+
+    def looks(db: Connection, project: str, calls: Groups, now: datetime) -> None:
+        seen.append(project)
+
+    log.configure(process="test")
+    store(engine, [a_call(i, prompt_name="secret") for i in range(3)])
+    counted = roll(engine, NOON, max_series=9, limit=9, watchers=[breaks, looks])
+
+    assert (counted, roll_all(engine)) == (3, 0)
+    assert [b.calls for b in buckets(engine, MINUTE_S)] == [3]
+    assert seen == ["default"]
+    with read(engine) as db:
+        assert jobs.mark(db, "half done") is None
+    shown = capsys.readouterr().err
+    assert "watcher failed" in shown
+    assert "BadValue" in shown
+    assert "checkout" not in shown
+
+
+def test_a_project_that_fails_harms_no_neighbour(
+    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(sqlite_engine, [a_call(name, project=name) for name in ("a", "b", "default")])
+    whole = spans.numbers
+
+    def numbers(db: Connection, project: str, since: datetime, until: datetime) -> Sequence[Any]:
+        if project == "b":
+            raise ValueError("a row that cannot be read")
+        return whole(db, project, since, until)
+
+    monkeypatch.setattr(spans, "numbers", numbers)
+    with pytest.raises(ValueError, match="cannot be read"):
+        roll_all(sqlite_engine)
+    monkeypatch.undo()
+    with read(sqlite_engine) as db:
+        assert [one.project for one in rollups.stale_minutes(db, 9)] == ["b"]
+    assert [b.calls for b in buckets(sqlite_engine, MINUTE_S)] == [1]
 
 
 def test_a_watcher_sees_each_recounted_call_with_its_series_in_order(

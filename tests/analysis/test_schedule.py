@@ -339,7 +339,7 @@ def test_sigterm_ends_the_process_cleanly(sqlite_engine: Engine, sqlite_url: str
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [
-        ({"TIDEGAUGE_HOSTT": "x"}, "unknown setting TIDEGAUGE_HOSTT"),
+        ({"TIDEGAUGE_HOSTT": "x"}, "TIDEGAUGE_HOSTT: no such setting"),
         ({"TIDEGAUGE_ANALYSE_EVERY_S": "often"}, "TIDEGAUGE_ANALYSE_EVERY_S"),
         ({"TIDEGAUGE_DATABASE_URL": "sqlite:////proc/none/x.db"}, "cannot be written"),
         ({"TIDEGAUGE_WEBHOOK_URL": "https://a.test"}, "TIDEGAUGE_WEBHOOK_SECRET"),

@@ -1,25 +1,38 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bench.bodies import build
 from collector import limits
-from collector.intake import Batch, each, take_in
+from collector.intake import Batch, dated, each, take_in
 from collector.limits import BadEncoding, BadOtlp, Limits, TooLarge
 from collector.redact import DEFAULT
+from tests.world import a_call
 from tidegauge.call import NotCounted
+
+RECEIVED = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def taken(body: bytes, *, encoding: str | None = None, bounds: Limits = limits.DEFAULT) -> Batch:
-    return take_in(body, json=False, encoding=encoding, project="p", rules=DEFAULT, bounds=bounds)
+    return take_in(
+        body,
+        json=False,
+        encoding=encoding,
+        project="p",
+        rules=DEFAULT,
+        received_at=RECEIVED,
+        bounds=bounds,
+    )
 
 
 def test_a_request_becomes_calls_and_wrappers_of_the_project() -> None:
     body = build(8, 1)
     batch = taken(body.packed, encoding="gzip")
     assert batch.rejected == []
-    assert batch.size == len(body.raw)
+    assert len(body.raw) <= batch.size < 3 * len(body.raw)
     keys = [(bytes.fromhex(call.trace_id), bytes.fromhex(call.span_id)) for call in batch.calls]
     assert keys == list(body.keys)
     assert {call.project for call in batch.calls} == {"p"}
@@ -70,3 +83,65 @@ def test_a_request_out_of_bounds_is_refused_whole(
 ) -> None:
     with pytest.raises(error):
         taken(body, encoding=encoding, bounds=bounds)
+
+
+@pytest.mark.parametrize(
+    ("started_at", "invalid"),
+    [
+        (RECEIVED + timedelta(minutes=59), False),
+        (RECEIVED + timedelta(minutes=61), True),
+        (datetime(2255, 1, 1, tzinfo=UTC), True),
+        (datetime(1999, 12, 31, tzinfo=UTC), True),
+        (datetime(2000, 1, 2, tzinfo=UTC), False),
+    ],
+)
+def test_a_start_that_cannot_be_is_marked(started_at: datetime, invalid: bool) -> None:
+    assert dated(a_call(1, started_at=started_at), RECEIVED).clock_invalid is invalid
+
+
+def test_a_clock_that_was_wrong_before_stays_wrong() -> None:
+    assert dated(a_call(1, started_at=RECEIVED, clock_invalid=True), RECEIVED).clock_invalid
+
+
+def test_a_span_from_the_future_is_stored_and_counted() -> None:
+    request = ExportTraceServiceRequest.FromString(build(4, 5).raw)
+    spans = request.resource_spans[0].scope_spans[0].spans
+    for number, span in enumerate(spans):
+        span.start_time_unix_nano = 9 * 10**18 if number == 1 else 1_780_000_000 * 10**9
+        span.end_time_unix_nano = span.start_time_unix_nano + 10**9
+
+    batch = taken(request.SerializeToString())
+
+    assert [call.clock_invalid for call in batch.calls] == [False, True, False, False]
+    assert (batch.rejected, batch.noted, batch.warnings) == ([], {"clock_invalid": 1}, [])
+
+
+def test_cut_attributes_are_told_once_a_request_and_reject_nothing() -> None:
+    request = ExportTraceServiceRequest.FromString(build(4, 6).raw)
+    for span in request.resource_spans[0].scope_spans[0].spans[:2]:
+        for number in range(200):
+            span.attributes.add(key=f"app.k{number}").value.int_value = number
+
+    batch = taken(request.SerializeToString())
+
+    assert (len(batch.calls), batch.rejected) == (4, [])
+    assert batch.noted["attributes_cut"] == 2
+    (warning,) = batch.warnings
+    assert warning.startswith("2 spans had more than 128 attributes")
+
+
+def test_too_much_json_in_texts_is_told_and_rejects_nothing() -> None:
+    request = ExportTraceServiceRequest.FromString(build(4, 7).raw)
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.add(key="gen_ai.input.messages").value.string_value = "[" + "[]," * 300_000
+
+    batch = taken(request.SerializeToString())
+
+    assert (len(batch.calls), batch.rejected) == (4, [])
+    assert batch.noted["json_not_read"] == 1
+    assert "JSON" in batch.warnings[-1]
+
+
+def test_a_call_that_ends_in_the_far_future_is_left_out_of_statistics() -> None:
+    call = a_call(1, started_at=RECEIVED, duration_s=7e9)
+    assert dated(call, RECEIVED).clock_invalid

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from collector.limits import (
     BadOtlp,
     Limits,
     TooLarge,
+    _brackets,
     inflate,
     walk,
     walk_json,
@@ -240,3 +242,18 @@ def test_no_bytes_make_the_walk_fail_in_another_way(body: bytes) -> None:
 def test_no_bytes_make_inflating_fail_in_another_way(body: bytes, encoding: str) -> None:
     with suppress(TooLarge, BadEncoding):
         inflate(body, encoding, 10_000)
+
+
+@given(st.text(alphabet='[]{}",a:\\', max_size=40))
+def test_brackets_outside_of_strings_are_found_whatever_stands_between(text: str) -> None:
+    plain = text.replace("\\\\", "").replace('\\"', "")
+    outside = "".join(plain.split('"')[::2]) if plain.count('"') % 2 == 0 else None
+    if outside is not None:
+        expected = "".join(sign for sign in outside if sign in "[]{}")
+        assert _brackets(text.encode()) == expected.translate(str.maketrans("[]", "{}")).encode()
+
+
+def test_a_body_of_quotes_holds_nobody_up() -> None:
+    began = time.process_time()
+    walk_json(b'"' * (64 * 2**20))
+    assert time.process_time() - began < 3  # seconds; quote by quote it takes twice as long

@@ -336,3 +336,38 @@ JSON = st.recursive(
 def test_no_json_makes_a_span_fail_in_another_way(fields: dict[str, Any]) -> None:
     with suppress(BadOtlp):
         read_json(a_json_span(**fields))
+
+
+CHUNK = "gen_ai.content.completion.chunk"
+
+
+def test_the_exception_behind_many_chunks_is_kept_in_both_encodings() -> None:
+    names = [*[CHUNK] * 200, "exception"]
+    binary = read(a_span(events=[Span.Event(name=name) for name in names])).spans[0]
+    text = read_json(a_json_span(events=[{"name": name} for name in names])).spans[0]
+    for raw in (binary, text):
+        assert [event.name for event in raw.events] == [CHUNK, "exception"]
+        assert (raw.dropped_events, raw.cut) == (199, True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"attributes": {}},
+        {"attributes": [{"key": "x", "value": {"kvlistValue": {"values": {}}}}]},
+        {"events": [5]},
+        {"events": 5},
+        {"links": "x"},
+        {"status": "ERROR"},
+    ],
+)
+def test_a_field_of_the_wrong_type_costs_its_own_json_span_only(fields: dict[str, Any]) -> None:
+    decoded = read_json(a_json_span(), a_json_span(**fields), a_json_span())
+    assert len(decoded.spans) == 2
+    assert len(decoded.rejected) == 1
+
+
+@pytest.mark.parametrize(("sent", "kept"), [(1e30, 2**32 - 1), (-5, 0), ("7", 7), ("x", 0)])
+def test_a_count_of_dropped_attributes_can_be_stored(sent: Any, kept: int) -> None:
+    (raw,) = read_json(a_json_span(droppedAttributesCount=sent)).spans
+    assert raw.dropped_attributes == kept

@@ -41,6 +41,7 @@ class Parts:
             rules=RULES,
             bounds=BOUNDS,
             answer_within_s=5,
+            clock=lambda: now,
         )
         self.doctor = Doctor(engine, self.writer)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import orjson
@@ -104,3 +106,38 @@ def test_names_of_token_counts_are_no_secrets() -> None:
     attributes = {"gen_ai.usage.input_tokens": 3, "llm.token_count.prompt": 3, "max_tokens": 1}
 
     assert redacted(attributes) == attributes
+
+
+# For every rule: beginnings of it without an end, as many as a value can hold. A rule that reads the
+# rest of the text for each of them would need hours.
+TRAPS = (
+    "-eyJ", "eyJaaaaaaaa.", "-eyJaaaaaaaa", "Bearer ", "Bearer\t", "-sk-", "sk-a.", "ghp_", "-ghp_a",
+    "github_pat_", "-AKIA", "AKIAAAAAAAAAAAAAAAAAA", "xoxb-", "-AIza", "-----BEGIN ",
+    "-----BEGIN PRIVATE KEY", "-----BEGIN PRIVATE KEY----- -----END ", "secret", "secret-", "secret\\",
+    "secret ", "secret= ", "secret:\\", "token\\\" ", "api_key: basic ", "password=\"",
+)  # fmt: skip
+_MEASURE = """
+import sys
+from collector.redact import redacted_text
+units = sys.stdin.read().split("\\0")
+for unit in units:
+    redacted_text(unit * (600_000 // len(unit)))
+for head in ("secret", "secret=", "Bearer", "-----BEGIN ", "eyJaaaaaaaa."):
+    for end in {unit[-1] for unit in units}:
+        redacted_text(head + end * 100_000)
+"""
+
+
+def test_no_text_holds_the_rules_up() -> None:
+    subprocess.run(
+        [sys.executable, "-c", _MEASURE],
+        input="\0".join(TRAPS),
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("before", ["", "token-", "a.", "x=", '"'])
+def test_a_token_of_three_parts_is_found_behind_anything(before: str) -> None:
+    assert SECRETS["jwt"].split(".")[1] not in redacted_text(f"{before}{SECRETS['jwt']} end")

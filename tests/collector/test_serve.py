@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+from pysqlite3 import dbapi2 as sqlite
 
 from bench.bodies import build
 from bench.senders import Senders, over_http
@@ -18,23 +21,28 @@ from tidegauge.store.engine import open_engine, read, write
 from tidegauge.store.migrate import upgrade
 
 
-def refused_start(url: str, **settings: str) -> str:
-    """Start a collector that cannot start; return its one line."""
+def starting(url: str, stderr: int = subprocess.PIPE, /, **settings: str) -> subprocess.Popen[str]:
+    """Start a collector on free ports; do not wait for it."""
     environment = {"TIDEGAUGE_DATABASE_URL": url, "TIDEGAUGE_OTLP_HTTP_PORT": "0"}
     environment |= {"TIDEGAUGE_OTLP_GRPC_PORT": "0", **settings}
-    done = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "collector"],
         env={**os.environ, **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
-        timeout=30,
-        check=False,
     )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
-    return lines[0]
+
+
+def refused_start(url: str, **settings: str) -> str:
+    """Start a collector that cannot start; return its one line."""
+    process = starting(url, **settings)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    return str(lines[0])
 
 
 @pytest.mark.parametrize("port", ["TIDEGAUGE_OTLP_HTTP_PORT", "TIDEGAUGE_OTLP_GRPC_PORT"])
@@ -75,12 +83,62 @@ def test_a_schema_of_the_future_is_left_alone(url: str) -> None:
     assert version == "9999"
 
 
-def test_a_postgres_that_is_not_there_is_said_so() -> None:
+def test_a_postgres_that_is_not_there_is_waited_for_until_the_stop() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound, not listening: refused at once
         port = nobody.getsockname()[1]
-        line = refused_start(f"postgresql://tidegauge:secret@127.0.0.1:{port}/tidegauge")
-    assert "secret" not in line
+        waiting = starting(f"postgresql://tidegauge:secret@127.0.0.1:{port}/tidegauge")
+        assert waiting.stderr is not None
+        line = waiting.stderr.readline()
+        assert waiting.poll() is None
+        waiting.terminate()
+        _, rest = waiting.communicate(timeout=20)
+    assert "does not answer yet" in line
+    assert waiting.returncode == 0
+    assert "secret" not in line + rest
+    assert "Traceback" not in rest
+
+
+def test_a_collector_starts_while_another_process_writes(sqlite_url: str) -> None:
+    upgrade(sqlite_url)
+    lock = sqlite.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    with Collector(sqlite_url) as collector:
+        lock.rollback()
+        lock.close()
+        assert collector.stop()[0] == 0
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("these are my notes\n" * 1000)
+    assert "not a database" in refused_start(f"sqlite:///{path}")
+
+
+def test_a_collector_whose_log_nobody_reads_serves_on(sqlite_url: str, tmp_path: Path) -> None:
+    reads, writes = os.pipe()
+    process = starting(sqlite_url, writes)
+    os.close(writes)
+    assert process.stdout is not None
+    found = re.search(r"HTTP on (\S+), gRPC on (\S+)", process.stdout.readline())
+    assert found
+    os.close(reads)  # from here on a line of the log is a broken pipe
+    lock = sqlite.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    body = build(4, 1).raw
+    headers = {"Content-Type": "application/x-protobuf"}
+    with httpx.Client(base_url=found[1], headers=headers, timeout=20) as client:
+        lock.execute("BEGIN IMMEDIATE")
+        assert client.post("/v1/traces", content=body).status_code == 503
+        assert client.post("/v1/traces", content=b"\xff").status_code == 400
+        assert client.get("/readyz").status_code == 503
+        lock.rollback()
+        lock.close()
+        assert client.post("/v1/logs", content=b"").status_code == 200
+        assert client.post("/v1/traces", content=body).status_code == 200
+        assert client.get("/readyz").json()["reasons"] == []
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 def test_a_wrong_setting_is_named(sqlite_url: str) -> None:

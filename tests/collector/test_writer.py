@@ -10,13 +10,14 @@ from pysqlite3 import dbapi2 as sqlite
 from collector.inflight import Held, InFlight, Overloaded
 from collector.intake import Batch, Rejection
 from collector.metrics import Metrics
-from collector.writer import GROUP_SPANS, Writer
+from collector.writer import GROUP_SPANS, Receipt, Writer
 from tidegauge.call import Call
 from tidegauge.clock import HOUR, floor
 from tidegauge.store import ledger, spans
 from tidegauge.store.engine import Engine, StoreBusy, read
 
 WITHIN_S = 20
+ALL = Receipt()  # nothing rejected, nothing to warn of
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_concurrent_requests_share_one_transaction(
     receipts += [writer.put(reading(calls(now, n)), held) for n in range(1, 6)]
     assert not any(receipt.done() for receipt in receipts)
     gate.opened.set()
-    assert [receipt.result(WITHIN_S) for receipt in receipts] == [()] * 6
+    assert [receipt.result(WITHIN_S) for receipt in receipts] == [ALL] * 6
     assert stored(engine) == 6
     assert metrics.value("tidegauge_commits_total") == 1
     assert metrics.value("tidegauge_committed_requests_total") == 6
@@ -104,7 +105,7 @@ def test_a_group_is_closed_before_its_first_request_waits_too_long(
     many = calls(now, *range(GROUP_SPANS))
     receipts += [writer.put(reading(many), held), writer.put(reading(calls(now, 1)), held)]
     gate.opened.set()
-    assert [receipt.result(WITHIN_S) for receipt in receipts] == [()] * 3
+    assert [receipt.result(WITHIN_S) for receipt in receipts] == [ALL] * 3
     assert metrics.value("tidegauge_commits_total") == 2
 
 
@@ -123,7 +124,7 @@ def test_the_same_spans_again_change_nothing(
     writer: Writer, engine: Engine, now: datetime, held: Held
 ) -> None:
     for _ in range(3):
-        assert writer.put(reading(calls(now, 1, 2)), held).result(WITHIN_S) == ()
+        assert writer.put(reading(calls(now, 1, 2)), held).result(WITHIN_S) == ALL
     assert stored(engine) == 2
     assert counted(engine, now) == {"accepted": 2, "duplicate": 4}
 
@@ -139,8 +140,8 @@ def test_a_value_that_the_database_refuses_costs_only_its_span(
     last = writer.put(reading(calls(now, 1)), held)
     gate.opened.set()
 
-    assert (first.result(WITHIN_S), last.result(WITHIN_S)) == ((), ())
-    assert [one.kind for one in poisoned.result(WITHIN_S)] == ["bad_trace_id", "bad_value"]
+    assert (first.result(WITHIN_S), last.result(WITHIN_S)) == (ALL, ALL)
+    assert [one.kind for one in poisoned.result(WITHIN_S).rejected] == ["bad_trace_id", "bad_value"]
     assert stored(engine) == 6
     assert metrics.value("tidegauge_rejected_spans_total", reason="bad_value") == 1
     writer.close(WITHIN_S)
@@ -158,7 +159,7 @@ def test_an_error_of_one_request_is_its_own(
         raise KeyError("bug")
 
     bad = writer.put(fail, held)
-    assert writer.put(reading(calls(now, 1)), held).result(WITHIN_S) == ()
+    assert writer.put(reading(calls(now, 1)), held).result(WITHIN_S) == ALL
     with pytest.raises(KeyError):
         bad.result(WITHIN_S)
     assert stored(engine) == 1
@@ -182,7 +183,9 @@ def test_counts_without_spans_are_written_when_the_writer_is_idle_or_ends(
 ) -> None:
     writer.note("refused:bad_otlp")
     writer.note("refused:bad_otlp")
-    assert writer.put(reading((), Rejection("bad_span_id", "zeros")), held).result(WITHIN_S)
+    assert (
+        writer.put(reading((), Rejection("bad_span_id", "zeros")), held).result(WITHIN_S).rejected
+    )
     writer.close(WITHIN_S)
     assert counted(engine, now) == {"refused:bad_otlp": 2, "rejected:bad_span_id": 1}
 
@@ -193,7 +196,7 @@ def test_a_closed_writer_stores_what_it_has_and_takes_no_more(
     in_flight = InFlight(1000)
     receipts = [writer.put(reading(calls(now, n)), in_flight.open()) for n in range(20)]
     writer.close(WITHIN_S)
-    assert all(receipt.result(0) == () for receipt in receipts)
+    assert all(receipt.result(0) == ALL for receipt in receipts)
     assert stored(engine) == 20
     late = in_flight.open()
     late.add(10)
@@ -214,7 +217,43 @@ def test_a_locked_database_fails_the_group_and_the_next_one_is_stored(
         receipt.result(WITHIN_S)
     assert writer.trouble
     lock.close()
-    assert writer.put(reading(calls(now, 1)), held).result(WITHIN_S) == ()
+    assert writer.put(reading(calls(now, 1)), held).result(WITHIN_S) == ALL
     assert writer.trouble is None
     writer.close(WITHIN_S)
     assert counted(sqlite_engine, now) == {"accepted": 1, "refused:bad_otlp": 1}
+
+
+def test_what_was_stored_otherwise_than_sent_is_counted(
+    writer: Writer, engine: Engine, metrics: Metrics, now: datetime, held: Held
+) -> None:
+    batch = Batch(calls(now, 1), (), 100, {"clock_invalid": 1}, ["one clock is wrong"])
+    receipt = writer.put(lambda: batch, held).result(WITHIN_S)
+    assert receipt.warnings == ["one clock is wrong"]
+    assert metrics.value("tidegauge_noted_spans_total", kind="clock_invalid") == 1
+    assert counted(engine, now) == {"accepted": 1, "noted:clock_invalid": 1}
+
+
+def test_the_writer_outlives_every_error_of_its_own(
+    sqlite_engine: Engine, now: datetime, metrics: Metrics, held: Held
+) -> None:
+    times: Iterator[datetime | Exception] = iter(
+        [RuntimeError("no clock"), RuntimeError("no clock")]
+    )
+
+    def clock() -> datetime:
+        at = next(times, now)
+        if isinstance(at, Exception):
+            raise at
+        return at
+
+    writer = Writer(sqlite_engine, "p", clock=clock, metrics=metrics)
+    with pytest.raises(RuntimeError):
+        writer.put(reading(calls(now, 1)), held).result(WITHIN_S)
+    broken = writer.put(lambda: Batch((), (), None), held)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        broken.result(WITHIN_S)
+    assert writer.alive
+    with pytest.raises(RuntimeError):
+        writer.put(reading(calls(now, 1)), held).result(WITHIN_S)
+    assert writer.put(reading(calls(now, 1)), held).result(WITHIN_S) == ALL
+    writer.close(WITHIN_S)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from threading import Thread
 
 import pytest
@@ -42,3 +44,23 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("text", process="analyse")
     EARLY.info("alert opened", alert="A-1")
     assert "alert opened" in capsys.readouterr().err
+
+
+class Broken(io.StringIO):
+    """A stream whose reader is gone."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Broken())
+    log.configure("json", process="collect")
+    EARLY.error("nobody reads this")
+    log.configure("text", process="collect")
+    EARLY.error("nor this")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from tidegauge.settings import Settings, data_folder, unknown_names
+from tidegauge.settings import BadSettings, Settings, data_folder, load, unknown_names
 
 
 def test_the_defaults_bind_the_loopback_and_the_standard_ports() -> None:
@@ -89,3 +92,42 @@ def test_misspelt_variables_are_found_and_those_of_the_tests_are_not() -> None:
     names = ["TIDEGAUGE_HOST", "tidegauge_hots", "TIDEGAUGE_TEST_POSTGRES_DSN", "PATH"]
 
     assert unknown_names(names) == ["tidegauge_hots"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("OTLP_HTTP_PORT", "x", "TIDEGAUGE_OTLP_HTTP_PORT: "),
+        ("HOSTT", "x", "TIDEGAUGE_HOSTT: no such setting"),
+        ("DATABASE_URL", "mysql://me:secret@host", "TIDEGAUGE_DATABASE_URL: "),
+    ],
+)
+def test_what_is_wrong_with_the_settings_is_one_line_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(f"TIDEGAUGE_{name}", value)
+    with pytest.raises(BadSettings) as caught:
+        load()
+    assert str(caught.value).startswith(told)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_what_is_given_wins_and_nothing_given_changes_nothing() -> None:
+    assert load(host="10.0.0.2", project=None) == Settings(host="10.0.0.2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["collector", "analysis", "dashboard"])
+def test_every_process_says_it_in_the_same_words(package: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", package],
+        env={**os.environ, "TIDEGAUGE_HOSTT": "x"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "TIDEGAUGE_HOSTT: no such setting; correct the name or unset it" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -16,7 +16,10 @@ from tidegauge.store import jobs, migrate, outbox, pages, rollups, spans
 from tidegauge.store.engine import Connection, StoreBusy, StoreUnusable, open_engine, read
 
 _MANY_STALE = 1000  # minutes; an analyst that runs is never this far behind for long
-_MISSED_RUNS = 10  # a job that has not run for so many of its intervals has stopped
+_MISSED_LOOKS = 10  # a job of every look that has not run for so many has stopped
+_SLOW_LOOK = timedelta(minutes=1)  # a look may take this long, however often one is asked for
+#: The jobs with a cadence of their own, and how long after their last run they count as stopped.
+_STOPPED_AFTER = {"deliver": timedelta(minutes=5), "tidy": timedelta(hours=3)}
 
 
 class Health(StrEnum):
@@ -71,7 +74,7 @@ def last_span(db: Connection, project: str, now: datetime, silent_after: timedel
 
 def job_runs(db: Connection, now: datetime, every: timedelta) -> list[Answer]:
     """Say of each job how its newest run went and whether it still runs."""
-    runs = jobs.last_runs(db)
+    runs = jobs.last_runs(db, now)
     if not runs:
         return [Answer("jobs", Health.UNKNOWN, "none has run yet; start 'tidegauge analyse'")]
     return [_job(run, now, every) for run in runs]
@@ -82,8 +85,7 @@ def _job(run: jobs.Run, now: datetime, every: timedelta) -> Answer:
     ago = f"{_age(now - run.started_at)} ago"
     if run.outcome == "failed":
         return Answer(name, Health.BAD, f"failed {ago}: {run.error or 'no reason was kept'}")
-    # Jobs that are due less often than every look have at most a day between two runs.
-    if now - run.started_at > max(_MISSED_RUNS * every, timedelta(days=1, hours=1)):
+    if now - run.started_at > _STOPPED_AFTER.get(run.job, max(_MISSED_LOOKS * every, _SLOW_LOOK)):
         return Answer(name, Health.BAD, f"last ran {ago}; is 'tidegauge analyse' running?")
     return Answer(name, Health.WELL, f"{run.outcome or 'running'}, {ago}")
 

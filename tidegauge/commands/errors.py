@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
-
-from tidegauge.commands.options import UnknownSetting
 from tidegauge.policy import BadPolicy
-from tidegauge.settings import Settings
+from tidegauge.settings import BadSettings
 from tidegauge.supervise import CannotStart
-
-_PRIVATE = {"webhook_secret", "database_url"}
 
 
 def explain(error: Exception) -> str | None:
     """Return ``error`` in one line. If it is none that we expect, return None."""
-    if isinstance(error, UnknownSetting | BadPolicy | CannotStart):
+    if isinstance(error, BadSettings | BadPolicy | CannotStart):
         return str(error)
-    if isinstance(error, ValidationError):
-        return "; ".join(_bad_value(error))
-    if isinstance(error, SettingsError):
-        return f"{error}; correct the environment variable"
     return _of_the_webhook(error) or _of_the_store(error)
-
-
-def _bad_value(error: ValidationError) -> list[str]:
-    """Return one sentence per bad setting, with the variable that sets it."""
-    lines = []
-    for problem in error.errors(include_url=False, include_context=False):
-        name = str(problem["loc"][0]) if problem["loc"] else "settings"
-        # A database's address may hold a password.
-        given = "" if name in _PRIVATE else f" (given: {str(problem['input'])[:80]!r})"
-        known = Settings.model_fields.get(name)
-        meant = f"; it means: {known.description}" if known and known.description else ""
-        lines.append(f"TIDEGAUGE_{name.upper()}: {problem['msg']}{given}{meant}")
-    return lines
 
 
 def _of_the_webhook(error: Exception) -> str | None:

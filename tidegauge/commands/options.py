@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tidegauge.settings import Settings, unknown_names
+from tidegauge.settings import load as settings
+
+__all__ = [
+    "AlertState",
+    "DashboardPort",
+    "DatabaseUrl",
+    "EndWithStdin",
+    "Format",
+    "GrpcPort",
+    "Host",
+    "HttpPort",
+    "moment",
+    "settings",
+]
 
 DatabaseUrl = Annotated[
     str | None,
@@ -52,23 +64,6 @@ class AlertState(StrEnum):
     FIRING = "firing"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
-
-
-class UnknownSetting(ValueError):
-    """A TIDEGAUGE_* variable that no setting answers to."""
-
-
-def settings(**given: Any) -> Settings:
-    """Return the settings: what was ``given`` on the command line, else the environment.
-
-    Raises UnknownSetting for a misspelt variable, pydantic's ValidationError for a bad value.
-    """
-    if unknown := unknown_names(os.environ):
-        raise UnknownSetting(
-            f"{', '.join(unknown)}: no such setting; correct the name or unset it "
-            "(docs/settings.md lists them all)"
-        )
-    return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def moment(text: str, now: datetime) -> datetime:

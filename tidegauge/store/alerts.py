@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, func, or_, select, update
@@ -28,8 +28,6 @@ from tidegauge.store.times import from_s, to_s
 
 __all__ = ["Alert", "Event", "acknowledge", "deliveries", "events", "get", "list_alerts"]
 
-_CLOSED_LATELY = timedelta(hours=2)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -49,7 +47,7 @@ class Waiting:
     fingerprint: str
     since: datetime
     counted: datetime
-    windows: int
+    windows: int  # 0: its alert is open, and since ``since`` nothing certain is known of it
 
 
 def list_alerts(db: Connection, state: State | None = None, limit: int = 200) -> list[Alert]:
@@ -66,9 +64,9 @@ def get(db: Connection, alert_id: str) -> Alert | None:
     return None if row is None else _alert(row)
 
 
-def current(db: Connection, now: datetime) -> list[Alert]:
-    """Return every alert that is open, and those that were told of in the last two hours."""
-    lately = alert.c.updated_s >= to_s(now - _CLOSED_LATELY)
+def current(db: Connection, since: datetime) -> list[Alert]:
+    """Return every alert that is open, and those that were told of since."""
+    lately = alert.c.updated_s >= to_s(since)
     query = select(alert).where(or_(alert.c.state != "resolved", lately))
     return [_alert(row) for row in db.execute(query.order_by(alert.c.opened_s, alert.c.alert_id))]
 

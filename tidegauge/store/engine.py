@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import sqlalchemy
+from psycopg.conninfo import conninfo_to_dict
 from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.dialects import postgresql as pg
@@ -19,6 +21,7 @@ __all__ = [
     "Engine",
     "StoreBusy",
     "StoreUnusable",
+    "attempt",
     "open_engine",
     "read",
     "version",
@@ -96,6 +99,16 @@ def read(engine: Engine) -> Iterator[Connection]:
             yield db
 
 
+@contextmanager
+def attempt(db: Connection) -> Iterator[None]:
+    """Run a part of a write transaction that is undone on an error, the rest of it is not.
+
+    Raises StoreBusy or BadValue in place of the driver's errors.
+    """
+    with _plain_errors(), db.begin_nested():
+        yield
+
+
 def version(engine: Engine) -> str:
     """Return the database's name and version, as "SQLite 3.53.4". Raises StoreBusy."""
     if engine.dialect.name == "sqlite":
@@ -117,6 +130,14 @@ def _plain_errors() -> Iterator[None]:
         raise BadValue(_first_line(error)) from error
     except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
         raise StoreBusy(_first_line(error)) from error
+    except exc.DatabaseError as error:
+        if type(error) is not exc.DatabaseError:
+            raise  # a fault of ours: no such table, a wrong statement
+        # SQLite's "file is not a database" and "disk image is malformed": no waiting helps.
+        raise StoreUnusable(
+            f"the database file cannot be read ({_first_line(error)}); "
+            "restore it from a backup, or choose another --database-url"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -131,6 +152,11 @@ def _open_sqlite(url: str, pool_size: int) -> Engine:
             "install the wheel pysqlite3 0.6.1 or newer"
         )
     path = Path(url.removeprefix("sqlite:///"))
+    if path.name in ("", ":memory:") or "?" in path.name:
+        raise StoreUnusable(
+            "the database must be a file, as sqlite:///PATH: every process and every connection "
+            "would see another database in memory"
+        )
     _create_private(path)
     engine = create_engine(
         url,
@@ -174,7 +200,20 @@ def _begin(db: Connection) -> None:
     db.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+def _check_postgres(url: str) -> None:
+    """Raise StoreUnusable for a URL that cannot be read. Its words stay out: one is the password."""
+    try:
+        sqlalchemy.make_url(url)
+        conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
+    except (exc.ArgumentError, ValueError, psycopg.Error):
+        raise StoreUnusable(
+            "the PostgreSQL URL cannot be read; write it as "
+            "postgresql://USER:PASSWORD@HOST:PORT/NAME, special characters as %XX"
+        ) from None
+
+
 def _open_postgres(url: str, pool_size: int) -> Engine:
+    _check_postgres(url)
     return create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=pool_size,

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, event, func, select, text, update
+from sqlalchemy import delete, event, func, or_, select, text, update
 
 from tidegauge.store.engine import Connection, Engine, insert_into
 from tidegauge.store.schema import job_run, lease, watermark
 from tidegauge.store.times import from_s, to_s
 
 _EPOCH = from_s(0)
+_AHEAD = timedelta(minutes=1)  # so far two machines' clocks may differ
 
 
 class LeaseLost(Exception):
@@ -68,13 +69,12 @@ def finish(
     db.execute(update(job_run).where(run).values(**values))
 
 
-def last_runs(db: Connection) -> list[Run]:
-    """Return the newest run of every job, by name."""
-    newest = (
-        select(job_run.c.job, func.max(job_run.c.started_s).label("started_s"))
-        .group_by(job_run.c.job)
-        .subquery()
-    )
+def last_runs(db: Connection, now: datetime | None = None) -> list[Run]:
+    """Return the newest run of every job, by name; with ``now``, none of a clock that was ahead."""
+    last = select(job_run.c.job, func.max(job_run.c.started_s).label("started_s"))
+    if now is not None:
+        last = last.where(job_run.c.started_s <= _seconds(now + _AHEAD))
+    newest = last.group_by(job_run.c.job).subquery()
     query = select(job_run).join(
         newest, (job_run.c.job == newest.c.job) & (job_run.c.started_s == newest.c.started_s)
     )
@@ -88,10 +88,15 @@ def runs(db: Connection, job: str, limit: int = 100) -> list[Run]:
     return [_run(row._mapping) for row in rows]
 
 
-def last_ok(db: Connection, job: str) -> datetime | None:
-    """Return when ``job`` last began a run that ended well. If it never did, return None."""
+def last_ok(db: Connection, job: str, now: datetime) -> datetime | None:
+    """Return when ``job`` last began a run that ended well. If it never did, return None.
+
+    A run later than ``now`` is one of a clock that was ahead, and says nothing.
+    """
     query = select(func.max(job_run.c.started_s)).where(
-        job_run.c.job == job, job_run.c.outcome == "ok"
+        job_run.c.job == job,
+        job_run.c.outcome == "ok",
+        job_run.c.started_s <= _seconds(now + _AHEAD),
     )
     found = db.execute(query).scalar_one()
     return None if found is None else _time(found)
@@ -128,7 +133,7 @@ def take_lease(db: Connection, name: str, holder: str, now: datetime, seconds: f
     """Take or prolong a lease, and return its fencing token.
 
     The token rises whenever the lease changes hands. While another holder's lease lasts, return
-    None.
+    None. One that would last for more than twice ``seconds`` was taken by a clock that was ahead.
     """
     until = _seconds(now) + seconds
     fresh = insert_into(db, lease).values(name=name, holder=holder, token=1, until_s=until)
@@ -137,7 +142,10 @@ def take_lease(db: Connection, name: str, holder: str, now: datetime, seconds: f
     mine = update(lease).where(lease.c.name == name, lease.c.holder == holder)
     if db.execute(mine.values(until_s=until)).rowcount == 1:
         return _token(db, name)
-    lapsed = update(lease).where(lease.c.name == name, lease.c.until_s <= _seconds(now))
+    lapsed = update(lease).where(
+        lease.c.name == name,
+        or_(lease.c.until_s <= _seconds(now), lease.c.until_s > _seconds(now) + 2 * seconds),
+    )
     values = {"holder": holder, "token": lease.c.token + 1, "until_s": until}
     return _token(db, name) if db.execute(lapsed.values(**values)).rowcount == 1 else None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 
@@ -14,6 +16,8 @@ from alembic.util import CommandError
 
 from tidegauge.store.engine import Engine, StoreBusy, StoreUnusable, open_engine, read
 
+WAIT_S = 60.0  # for a database that starts at the same time
+
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Run every pending migration against the database at ``url``.
@@ -23,7 +27,10 @@ def upgrade(url: str, revision: str = "head") -> None:
     """
     engine = open_engine(url, pool_size=1)
     try:
-        if state(engine) == "newer":
+        found = state(engine)
+        if found == "current" and revision == "head":
+            return  # without a write transaction: another process may hold the lock for long
+        if found == "newer":
             raise StoreUnusable(
                 "the database's schema is newer than this Tidegauge; "
                 "install the version that wrote it, or restore a backup"
@@ -31,6 +38,29 @@ def upgrade(url: str, revision: str = "head") -> None:
         _run(engine, "upgrade", revision)
     finally:
         engine.dispose()
+
+
+def upgrade_when_up(
+    url: str, stop: threading.Event, say: Callable[[str], None], *, within_s: float = WAIT_S
+) -> None:
+    """Run upgrade(); give a database that is still starting ``within_s`` seconds.
+
+    ``say`` is told once why it waits.
+    Raises StoreBusy where it does not answer by then, or where ``stop`` is set meanwhile.
+    """
+    give_up_at, pause, said = time.monotonic() + within_s, 0.5, False
+    while True:
+        try:
+            return upgrade(url)
+        except StoreBusy as error:
+            left = give_up_at - time.monotonic()
+            if left <= 0 or stop.is_set():
+                raise
+            if not said:
+                say(str(error))
+                said = True
+        stop.wait(min(pause, left))
+        pause = min(2 * pause, 5.0)
 
 
 def downgrade(url: str, revision: str) -> None:

@@ -62,15 +62,6 @@ def read_normals(
     ]
 
 
-def newest(db: Connection, project: str, version: int) -> tuple[datetime, int] | None:
-    """Return when the project was last learned, and how many hours it then had."""
-    query = select(normal.c.learned_s, normal.c.state).where(
-        normal.c.project == project, normal.c.version == version
-    )
-    row = db.execute(query.order_by(normal.c.learned_s.desc()).limit(1)).first()
-    return (from_s(row.learned_s), orjson.loads(row.state)["project_hours"]) if row else None
-
-
 def forget_normals(db: Connection, project: str, before: datetime) -> None:
     """Delete what was last learned before: its series has sent nothing for weeks."""
     db.execute(delete(normal).where(normal.c.project == project, normal.c.learned_s < to_s(before)))
@@ -105,14 +96,16 @@ def hours_known(db: Connection, project: str) -> int:
 
 def alert_spans(db: Connection, project: str, since: datetime) -> list[AlertSpan]:
     """Return the alerts that were open at some time after ``since``."""
-    query = select(alert.c.members, alert.c.starts_s, alert.c.ends_s).where(
+    columns = (alert.c.members, alert.c.starts_s, alert.c.opened_s, alert.c.ends_s)
+    query = select(*columns).where(
         alert.c.project == project, or_(alert.c.ends_s.is_(None), alert.c.ends_s >= to_s(since))
     )
     return [
         AlertSpan(
             member.series,
             Signal(member.signal),
-            from_s(row.starts_s),
+            # one that moved anew after a silence starts then; what came before is no normal either
+            from_s(min(row.starts_s, row.opened_s)),
             None if row.ends_s is None else from_s(row.ends_s),
         )
         for row in db.execute(query)

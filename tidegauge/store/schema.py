@@ -101,6 +101,8 @@ span = Table(
 )
 # For store/spans.py window(), calls() and the Requests page: always one project, by time.
 Index("span_started", span.c.project, span.c.started_ns)
+# For store/spans.py last_received(). Spans come in its order, so each is added at its end.
+Index("span_received", span.c.project, span.c.received_s)
 
 # Prompts, outputs and all other attributes: compressed JSON, apart from the row statistics read.
 span_content = Table(
@@ -213,19 +215,18 @@ change = Table(
     Column("before", Text),
     Column("after", Text, nullable=False),
     Column("silent", Boolean, nullable=False),
+    Column("found_s", BigInteger, nullable=False),  # the minute that showed it
 )
 
-# Every value a watched field of a series has had, with its first and last call.
-field_value = Table(
-    "field_value",
+# What each minute of an hour carried of the watched fields, and how far the search for changes has
+# got at its end; kept for eight days. A value's text stands in no key: it may be long.
+watched_hour = Table(
+    "watched_hour",
     metadata,
     Column("project", Text, primary_key=True),
+    Column("hour_s", BigInteger, primary_key=True, autoincrement=False),
     Column("series_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("field", Text, primary_key=True),
-    Column("value", Text, primary_key=True),
-    Column("first_seen_s", BigInteger, nullable=False),
-    Column("last_seen_s", BigInteger, nullable=False),
-    Column("calls", BigInteger, nullable=False),
+    Column("packed", LargeBinary, nullable=False),  # zstd of JSON: analysis/changes.py Hour
 )
 
 alert = Table(

@@ -332,3 +332,24 @@ def test_a_test_message_is_sent_once_and_leaves_no_row(sqlite_engine: Engine) ->
     assert len(receiver.seen) == 1
     with read(sqlite_engine) as db:
         assert outbox.endpoints(db)[0].waiting == 1
+
+
+def test_an_attempt_that_breaks_is_recorded_tried_again_and_holds_up_no_other_endpoint(
+    sqlite_engine: Engine,
+) -> None:
+    with a_receiver() as receiver:
+        world = World(sqlite_engine, receiver.url)
+        notice = fires(an_alert(world.now), world.now)
+        world.put(notice)
+
+        def broken(host: str, port: int) -> list[str]:
+            raise ZeroDivisionError(receiver.url)
+
+        made = deliver(sqlite_engine, world.places, lambda: world.now, jitter=still, resolve=broken)
+
+        assert made == 1
+        (one,) = world.deliveries(notice)
+        assert (one.state, one.attempts) == ("waiting", 1)
+        assert one.last_error == "attempt broke (ZeroDivisionError)"
+        assert world.run(5 * SECOND) == 1
+    assert world.states(notice) == ["sent"]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from analysis.alerts.lifecycle import Decision, Pending, Step, Tell, Why, decide
+from analysis.alerts.lifecycle import Decision, Pending, Quiet, Step, Tell, Why, decide
 from analysis.alerts.looks import looks
 from tests.alert_world import (
     BOT,
@@ -39,8 +39,9 @@ def look(
     pending: Sequence[Pending] = (),
     silent: Sequence[Change] = (),
     policy: Policy = POLICY,
+    quiet: Sequence[Quiet] = (),
 ) -> Decision:
-    return decide(alerts, pending, looks(findings), silent, policy, now)
+    return decide(alerts, pending, looks(findings), silent, policy, now, quiet=quiet)
 
 
 def confirmed(now: datetime, *signals: Signal) -> Decision:
@@ -333,3 +334,69 @@ def test_the_same_look_twice_decides_the_same(now: datetime) -> None:
 @pytest.mark.parametrize("signal", list(Signal))
 def test_every_signal_can_open_an_alert(now: datetime, signal: Signal) -> None:
     assert only(confirmed(now, signal)).members[0].signal == signal.value
+
+
+def silent_for(alert: Alert, hours: float, now: datetime) -> list[Quiet]:
+    return [Quiet(fingerprint=alert.fingerprint, since=now - timedelta(hours=hours))]
+
+
+def test_it_is_remembered_since_when_nothing_is_known_of_an_alert(now: datetime) -> None:
+    alert = an_alert(now - timedelta(hours=2))
+    first = look(now, [unknown(LENGTH, now)], alerts=[alert])
+    later = look(now + MIN, [], alerts=[alert], quiet=first.quiet)
+    known = look(now + 2 * MIN, [moved(LENGTH, now + 2 * MIN)], alerts=[alert], quiet=later.quiet)
+
+    assert first.quiet == later.quiet == tuple(silent_for(alert, 0, now))
+    assert known.quiet == ()
+    assert look(now, [usual(LENGTH, now)], alerts=[alert]).quiet == ()
+
+
+@pytest.mark.parametrize("state", [State.FIRING, State.ACKNOWLEDGED])
+def test_an_alert_of_which_nothing_is_known_for_two_days_is_closed_as_such(
+    now: datetime, state: State
+) -> None:
+    alert = an_alert(now - timedelta(days=3), state=state)
+    early = only(look(now, alerts=[alert], quiet=silent_for(alert, 47.9, now)))
+    late = look(now, alerts=[alert], quiet=silent_for(alert, 48, now))
+
+    assert (early.why, early.tell) == (Why.UNKNOWN, None)
+    step = only(late)
+    assert (step.why, step.state, step.tell) == (Why.EXPIRED, State.RESOLVED, Tell.RESOLVED)
+    assert late.quiet == ()
+
+
+@pytest.mark.parametrize("state", [State.FIRING, State.ACKNOWLEDGED])
+def test_out_after_an_hour_of_silence_is_a_move_of_its_own_and_told(
+    now: datetime, state: State
+) -> None:
+    alert = an_alert(now - timedelta(hours=9), state=state, severity=Severity.ERROR)
+    decision = look(now, [moved(LENGTH, now)], alerts=[alert], quiet=silent_for(alert, 1.1, now))
+
+    step = only(decision)
+    assert (step.why, step.tell, step.state) == (Why.MOVED_ANEW, Tell.FIRING, State.FIRING)
+    assert step.starts_at == now - 5 * MIN
+    assert decision.quiet == ()
+
+
+def test_out_after_a_short_silence_is_still_the_same_move(now: datetime) -> None:
+    alert = an_alert(now - MIN, state=State.ACKNOWLEDGED, severity=Severity.ERROR)
+    step = only(look(now, [moved(LENGTH, now)], alerts=[alert], quiet=silent_for(alert, 0.9, now)))
+
+    assert (step.why, step.tell, step.state) == (Why.HELD, None, State.ACKNOWLEDGED)
+
+
+def test_a_worse_move_after_silence_takes_the_alert_from_who_had_the_first(now: datetime) -> None:
+    alert = an_alert(now - timedelta(hours=9), "errors", state=State.ACKNOWLEDGED)
+    step = only(look(now, [moved(FAIL, now)], alerts=[alert], quiet=silent_for(alert, 5, now)))
+
+    assert (step.why, step.state) == (Why.MOVED_ANEW, State.FIRING)
+    assert step.severity is Severity.CRITICAL
+
+
+def test_a_silence_with_a_usual_look_here_and_there_is_one_silence(now: datetime) -> None:
+    alert = an_alert(now - timedelta(hours=9), state=State.ACKNOWLEDGED)
+    silence = silent_for(alert, 3, now)
+    between = look(now, [usual(LENGTH, now)], alerts=[alert], quiet=silence)
+
+    assert only(between).why is Why.RECOVERING
+    assert between.quiet == tuple(silence)

@@ -67,3 +67,11 @@ def test_severity_follows_from_how_much_users_are_hurt(
     found = looks([moved(signal, now, now=value)])[Member(signal.value, BOT)]
 
     assert found.severity is severity
+
+
+def test_how_it_is_now_is_what_the_shortest_known_window_says(now: datetime) -> None:
+    short = usual(LENGTH, now, minutes=15)
+    found = one(unknown(LENGTH, now), short, moved(LENGTH, now, minutes=60))
+
+    assert found.newest == short
+    assert one(unknown(LENGTH, now)).newest == unknown(LENGTH, now)

@@ -236,12 +236,14 @@ def test_the_end_of_a_prompt_alert_says_who_has_seen_it(
 ) -> None:
     alert = a_prompt_alert(now - timedelta(hours=24), acknowledged_by="Ana")
 
-    assert message.resolved(alert, None, why, now).title == title
+    assert message.resolved(alert, None, why, now, min_calls=200).title == title
 
 
 def test_the_end_of_an_alert_says_how_long_it_took(now: datetime) -> None:
     alert = an_alert(now - 47 * MIN, "latency")
-    found = message.resolved(alert, usual(Signal.LATENCY, now, now=3.1), Why.CALM, now)
+    found = message.resolved(
+        alert, usual(Signal.LATENCY, now, now=3.1), Why.CALM, now, min_calls=200
+    )
 
     assert found.title == "checkout-bot: latency back to 3.1 s after 47 min"
     assert found.impact == "It lasted from 2026-01-15 11:13 to 12:00 UTC."
@@ -249,7 +251,7 @@ def test_the_end_of_an_alert_says_how_long_it_took(now: datetime) -> None:
 
 def test_the_end_of_a_rate_names_what_the_share_is_of(now: datetime) -> None:
     alert = an_alert(now - 47 * MIN, "errors")
-    found = message.resolved(alert, usual(Signal.ERRORS, now), Why.CALM, now)
+    found = message.resolved(alert, usual(Signal.ERRORS, now), Why.CALM, now, min_calls=200)
 
     assert found.title == "checkout-bot: failed calls back to 0.4% after 47 min"
 
@@ -264,6 +266,81 @@ def test_a_verdict_of_unknown_gives_no_number(now: datetime) -> None:
         until=now,
         calls=3,
     )
-    found = message.resolved(an_alert(now, "latency"), blank, Why.CALM, now)
+    found = message.resolved(an_alert(now, "latency"), blank, Why.CALM, now, min_calls=200)
 
     assert found.evidence[0].text == "not known (3 calls; normal not known)"
+
+
+def test_the_end_of_an_alert_shows_the_window_that_says_so_beside_what_was(now: datetime) -> None:
+    old = message.write(a_case(moved(Signal.ERRORS, NOON)))
+    alert = an_alert(now - 47 * MIN, "errors", text=old)
+    newest = usual(Signal.ERRORS, now, calls=61, now=0.0)
+    found = message.resolved(alert, newest, Why.CALM, now, min_calls=50)
+
+    rows = {row.name: row.text for row in found.evidence}
+    assert next(iter(rows)) == "Failed calls"
+    assert rows["Failed calls"].startswith("0% (normal 0.4%")
+    assert rows["Failed calls, then"].startswith("25.0% (normal 0.4%")
+    assert rows["Calls in window"] == "61 calls (normal: at least 50)"
+    assert rows["Window"] == "2026-01-15 11:55 to 12:00 UTC"
+    assert len(found.evidence) <= ROWS
+
+
+def test_an_alert_that_ends_without_a_verdict_is_not_called_over(now: datetime) -> None:
+    alert = an_alert(now - timedelta(days=3), "errors")
+    found = message.resolved(alert, None, Why.EXPIRED, now, min_calls=200)
+
+    assert found.title == "checkout-bot: alert closed, no data on failed calls for 48 h"
+    assert found.impact.startswith("It is not known whether it is over")
+    assert "back to" not in f"{found.title} {found.impact}"
+
+
+def test_the_words_are_those_of_the_first_member_that_is_out(now: datetime) -> None:
+    other = replace(BOT, use_case="triage")
+    case = replace(
+        a_case(moved(Signal.LATENCY, NOON, series=other)),
+        members=(Member("errors", BOT), Member("latency", other)),
+    )
+    found = message.write(case)
+
+    chart = parse_qs(urlsplit(found.links.chart).query)
+    assert "use case triage" in found.impact
+    assert (chart["signal"], chart["use_case"]) == (["latency"], ["triage"])
+
+
+def test_a_number_of_another_series_is_marked_as_such() -> None:
+    other = replace(BOT, use_case="triage")
+    found = message.write(
+        a_case(moved(Signal.ERRORS, NOON), moved(Signal.LATENCY, NOON, series=other))
+    )
+
+    names = [row.name for row in found.evidence]
+    assert names[:2] == ["Failed calls", "Latency at equal length of triage"]
+
+
+def test_the_usual_share_of_failed_calls_is_the_learned_one() -> None:
+    case = replace(a_case(moved(Signal.LATENCY, NOON), errors="timeout"), usual_errors=0.021)
+
+    assert "20 of 200 calls failed (10.0%, normal 2.1%)." in message.write(case).impact
+
+
+def test_a_handful_of_calls_before_gives_no_normal_share_of_failed_calls() -> None:
+    case = a_case(moved(Signal.LATENCY, NOON), errors="timeout")
+    assert case.cause is not None
+    thin = replace(case, cause=replace(case.cause, before=replace(case.cause.before, calls=36)))
+
+    found = message.write(thin)
+    assert "20 of 200 calls failed (10.0%)." in found.impact
+    assert "Likely the provider: 10.0% of calls fail." in found.likely_cause
+
+
+def test_failed_calls_are_no_cause_where_this_hour_usually_has_as_many() -> None:
+    case = replace(a_case(moved(Signal.LATENCY, NOON), errors="timeout"), usual_errors=0.10)
+
+    assert "provider:" not in message.write(case).likely_cause
+
+
+def test_what_began_on_another_day_is_said_with_its_day() -> None:
+    case = replace(a_case(moved(Signal.LATENCY, NOON)), now=NOON + timedelta(days=1))
+
+    assert "since 2026-01-15 11:52 UTC" in message.write(case).impact

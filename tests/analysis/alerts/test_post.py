@@ -341,6 +341,7 @@ def test_a_certificate_that_is_not_trusted_or_not_the_names_is_refused(
         ("", None),
         ("Thu, 15 Jan 2026 12:01:00 GMT", 30.0),
         ("Thu, 15 Jan 2026 12:01:00 -0000", None),
+        ("Thu, 15 Jan 2026 12:01:00 +999999999999999999", None),
     ],
 )
 def test_retry_after_is_honoured_up_to_an_hour(

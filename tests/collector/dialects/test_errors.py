@@ -49,3 +49,21 @@ def test_an_exception_counts_unless_the_span_says_that_all_went_well() -> None:
 
 def test_a_good_call_has_a_status_and_no_error() -> None:
     assert error_of(a_raw_span({"http.response.status_code": 200})) == (None, 200)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "expected"),
+    [
+        (None, "Subscription was cancelled by billing", ("other", None)),
+        ("openai.APIError", "upstream: request cancelled, backend crashed", ("APIError", None)),
+        ("ServerError", "The server cancelled the stream: INTERNAL", ("server", None)),
+        (None, "the server cancelled: status 503", ("overloaded", 503)),
+        ("499", "", (None, 499)),
+        ("CANCELLED", "", (None, None)),
+    ],
+)
+def test_only_the_kind_of_an_error_tells_that_the_client_gave_up(
+    kind: str | None, message: str, expected: tuple[str | None, int | None]
+) -> None:
+    attributes = {"error.type": kind} if kind else {}
+    assert error_of(a_raw_span(attributes, status=ERROR, status_message=message)) == expected

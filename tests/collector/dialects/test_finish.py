@@ -42,3 +42,23 @@ def test_reasons_arrive_in_many_encodings(sent: Any, expected: tuple[str, ...]) 
 )
 def test_what_the_reasons_do_not_say_is_unknown(found: tuple[str, ...], cut: bool | None) -> None:
     assert truncated(found) is cut
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        ['"max_tokens"'],
+        '"[\\"length\\"]"',
+        "[<FinishReason.LENGTH: 2>]",
+        "[<FinishReason.MAX_TOKENS: 'MAX_TOKENS'>]",
+        "['FinishReason.LENGTH']",
+        ["<FinishReason.LENGTH: 2>"],
+    ],
+)
+def test_a_reason_is_read_whatever_it_is_wrapped_in(sent: Any) -> None:
+    assert reasons(sent) == ("length",)
+
+
+def test_incomplete_alone_does_not_say_why() -> None:
+    assert reasons(["incomplete"]) == ("unknown",)
+    assert truncated(reasons(["incomplete"])) is None

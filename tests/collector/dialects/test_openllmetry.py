@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from collector.dialects import openllmetry
 from collector.raw import RawEvent
 from tests.collector.dialects.spans import NANO, a_raw_span
@@ -56,3 +58,15 @@ def test_an_empty_finish_reason_says_nothing() -> None:
     answer = '[{"role": "assistant", "parts": [], "finish_reason": ""}]'
 
     assert openllmetry.read(a_raw_span({"gen_ai.output.messages": answer})).finish == ()
+
+
+def test_an_empty_reason_does_not_hide_the_one_of_the_answer() -> None:
+    sent: dict[str, Any] = {
+        "llm.request.type": "chat",
+        "gen_ai.response.finish_reasons": [""],
+        "gen_ai.completion.0.content": "x",
+        "gen_ai.completion.0.finish_reason": "length",
+    }
+    assert openllmetry.read(a_raw_span(sent)).finish == ("length",)
+    sent["gen_ai.completion.0.finish_reason"] = ""
+    assert openllmetry.read(a_raw_span(sent)).finish == ("unknown",)

@@ -156,9 +156,10 @@ def test_all_else_that_a_span_carried_is_kept_once() -> None:
     ).attributes
 
     assert kept["custom"] == [1, {"a": 2}]
-    assert kept["events"][0]["attributes"] == {"name": "Relevance"}
-    assert kept["resource"] == {"host.name": "h"}
-    assert kept["dropped_attributes"] == 3
+    beside = kept["tidegauge.span"]
+    assert beside["events"][0]["attributes"] == {"name": "Relevance"}
+    assert beside["resource"] == {"host.name": "h"}
+    assert beside["dropped_attributes"] == 3
     assert "gen_ai.input.messages" not in kept
 
 
@@ -226,3 +227,66 @@ def test_no_attributes_make_a_span_unreadable(
 
     stored = orjson.dumps([call.input, call.output, call.attributes])
     assert b"\\u0000" not in stored.replace(b"\\\\", b"")  # a backslash before "u0000" is no NUL
+
+
+TOOLS = '[{"type": "function", "name": "get_weather"}]'
+
+
+@pytest.mark.parametrize(
+    ("attributes", "key"),
+    [
+        (chat_with("Be brief.") | {"gen_ai.tool.definitions": TOOLS}, "gen_ai.tool.definitions"),
+        (
+            {
+                "openinference.span.kind": "LLM",
+                "llm.input_messages.0.message.content": "hi",
+                "llm.tools.0.tool.json_schema": TOOLS,
+            },
+            "llm.tools.0.tool.json_schema",
+        ),
+        (
+            {
+                "llm.request.type": "chat",
+                "gen_ai.prompt.0.content": "hi",
+                "llm.request.functions.0.name": TOOLS,
+            },
+            "llm.request.functions.0.name",
+        ),
+    ],
+)
+def test_tool_definitions_are_kept(attributes: dict[str, Any], key: str) -> None:
+    call = normalise(a_raw_span(attributes), "p")
+    assert call.attributes[key] == TOOLS
+    assert call.prompt_checksum
+
+
+def test_a_whole_answer_that_no_message_says_again_is_kept() -> None:
+    sent = {
+        "openinference.span.kind": "LLM",
+        "llm.input_messages.0.message.content": "hi",
+        "input.value": "hi",
+        "output.value": '{"choices": [{"finish_reason": "stop", "logprobs": [1]}]}',
+    }
+    call = normalise(a_raw_span(sent), "p")
+    assert call.attributes["output.value"] == sent["output.value"]
+    assert "input.value" not in call.attributes
+    both = sent | {"llm.output_messages.0.message.content": "ho"}
+    assert "output.value" not in normalise(a_raw_span(both), "p").attributes
+
+
+def test_an_attribute_may_have_any_name() -> None:
+    names = ("kind", "events", "scope", "resource", "links", "status", "dropped_attributes")
+    sent = {name: f"my {name}" for name in names}
+    event = an_event("mine", {"a": 1})
+    kept = normalise(a_raw_span(CHAT | sent, events=(event,), status=2), "p").attributes
+    assert sent.items() <= kept.items()
+    assert kept["tidegauge.span"]["status"]["code"] == 2
+    assert kept["tidegauge.span"]["kind"] == 3
+
+
+def test_a_response_whose_output_is_no_list_is_read() -> None:
+    sent = {
+        "openinference.span.kind": "LLM",
+        "output.value": '{"object": "response", "output": 5, "status": "completed"}',
+    }
+    assert normalise(a_raw_span(sent), "p").finish_reasons == ("stop",)

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from collector.dialects.values import count, decoded, first, flag, from_json, texts, unflattened
+from collector.dialects.values import (
+    count,
+    decoded,
+    first,
+    first_count,
+    flag,
+    from_json,
+    texts,
+    unflattened,
+)
 
 
 def test_empty_words_do_not_hide_a_later_name() -> None:
@@ -57,3 +66,19 @@ def test_flattened_keys_are_ordered_by_number_and_bounded() -> None:
 
 def test_lists_of_text_leave_out_what_is_none() -> None:
     assert texts([1, "a", None]) == ("a",)
+
+
+@pytest.mark.parametrize("sent", ["n/a", "", -1, None, True, "1.5", []])
+def test_a_value_that_is_no_count_does_not_hide_the_next(sent: Any) -> None:
+    assert first_count({"a": sent, "b": "7"}, ("a", "b")) == 7
+
+
+def test_the_first_count_wins_also_when_it_is_0() -> None:
+    assert first_count({"a": 0, "b": 7}, ("a", "b")) == 0
+    assert first_count({}, ("a", "b")) is None
+
+
+def test_a_list_that_was_spread_leaves_what_was_sent_as_it_is() -> None:
+    sent: dict[str, Any] = {"p.0.message": {"role": "user", "parts": {}}, "p.0.message.name": "x"}
+    assert unflattened(sent, "p.") == [{"message": {"role": "user", "parts": {}}}]
+    assert sent["p.0.message"] == {"role": "user", "parts": {}}

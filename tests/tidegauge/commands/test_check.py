@@ -77,6 +77,28 @@ def test_a_job_that_failed_or_stopped_is_bad_and_none_at_all_is_unknown(
     assert "KeyError" in failed.text
 
 
+@pytest.mark.parametrize(
+    ("job", "well", "stopped"),
+    [
+        ("roll", 10 * EVERY, 11 * EVERY),
+        ("learn", 10 * EVERY, 11 * EVERY),
+        ("detect", 10 * EVERY, 11 * EVERY),
+        ("deliver", 5 * EVERY, 6 * EVERY),
+        ("tidy", 3 * HOUR, 3 * HOUR + EVERY),
+    ],
+)
+def test_a_job_has_stopped_after_some_of_its_own_rounds(
+    sqlite_engine: Engine, now: datetime, job: str, well: timedelta, stopped: timedelta
+) -> None:
+    with write(sqlite_engine) as db:
+        jobs.start(db, job, now)
+        jobs.finish(db, job, now, now)
+        jobs.start(db, job, now + timedelta(days=365))  # by a clock that was wrong
+    with read(sqlite_engine) as db:
+        assert job_runs(db, now + well, EVERY)[0].health is Health.WELL
+        assert job_runs(db, now + stopped, EVERY)[0].health is Health.BAD
+
+
 def test_minutes_that_wait_are_counted(sqlite_engine: Engine, now: datetime) -> None:
     with write(sqlite_engine) as db:
         spans.insert(db, [a_call()], received_at=now)

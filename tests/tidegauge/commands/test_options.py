@@ -9,7 +9,8 @@ import typer
 
 from tests.world import NOON
 from tidegauge.alert import State
-from tidegauge.commands.options import AlertState, UnknownSetting, moment, settings
+from tidegauge.commands.options import AlertState, moment, settings
+from tidegauge.settings import BadSettings
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_the_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPa
 def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_PROJET", "shop")
 
-    with pytest.raises(UnknownSetting, match="TIDEGAUGE_PROJET: no such setting"):
+    with pytest.raises(BadSettings, match="TIDEGAUGE_PROJET: no such setting"):
         settings()
 
 

@@ -137,8 +137,8 @@ def test_alerts_that_ended_long_ago_are_not_current(engine: Engine, now: datetim
         alerts.change_alert(db, alert, resolves(alert, now), told=True)
 
     with read(engine) as db:
-        assert len(alerts.current(db, now + timedelta(hours=1))) == 1
-        assert alerts.current(db, now + timedelta(hours=3)) == []
+        assert len(alerts.current(db, now - timedelta(hours=1))) == 1
+        assert alerts.current(db, now + timedelta(hours=1)) == []
 
 
 def test_what_is_pending_is_replaced_as_a_whole(engine: Engine, now: datetime) -> None:

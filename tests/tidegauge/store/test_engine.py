@@ -9,6 +9,7 @@ import pytest
 
 from tidegauge.store import engine as engines
 from tidegauge.store.engine import StoreBusy, StoreUnusable, open_engine, read, write
+from tidegauge.store.migrate import upgrade
 
 
 def test_sqlite_is_opened_so_that_an_acknowledged_span_survives_a_power_loss(
@@ -70,3 +71,35 @@ def test_a_postgres_that_is_not_there_is_busy() -> None:
     with pytest.raises(StoreBusy), read(engine):
         pass
     engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///", "sqlite:///t.db?mode=memory"])
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(StoreUnusable, match="must be a file"):
+        open_engine(url)
+
+
+def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("these are my notes\n" * 1000)
+    with pytest.raises(StoreUnusable, match="not a database") as caught:
+        upgrade(f"sqlite:///{path}")
+    assert "\n" not in str(caught.value)
+    assert path.read_text().startswith("these are my notes")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@host:port/db",
+        "postgresql://me:secret@host/db?colour=blue",
+        "postgresql://me:secret@[::1/db",
+        "postgresql://me:secret@host/db?connect_timeout",
+    ],
+)
+def test_a_postgres_url_that_cannot_be_read_is_one_line_without_its_password(url: str) -> None:
+    with pytest.raises(StoreUnusable) as caught:
+        upgrade(url)
+    assert "postgresql://USER:PASSWORD@HOST:PORT/NAME" in str(caught.value)
+    assert "sec" not in str(caught.value)
+    assert "\n" not in str(caught.value)

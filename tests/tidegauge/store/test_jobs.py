@@ -76,8 +76,8 @@ def test_a_run_is_kept_with_its_outcome(engine: Engine, now: datetime) -> None:
         jobs.start(db, "detect", now)
         jobs.finish(db, "detect", now, now + SECOND, error="ZeroDivisionError")
         detect, roll = jobs.last_runs(db)
-        assert jobs.last_ok(db, "roll") == now
-        assert jobs.last_ok(db, "detect") is None
+        assert jobs.last_ok(db, "roll", now) == now
+        assert jobs.last_ok(db, "detect", now) is None
 
     assert (running.finished_at, running.outcome) == (None, None)
     assert (roll.outcome, roll.looked_at, roll.error) == ("ok", 7, None)
@@ -90,6 +90,24 @@ def test_only_the_newest_run_of_a_job_is_its_last(engine: Engine, now: datetime)
             jobs.start(db, "roll", now + seconds * SECOND)
         assert [run.started_at for run in jobs.last_runs(db)] == [now + 60 * SECOND]
         assert len(jobs.runs(db, "roll")) == 3
+
+
+def test_a_run_of_a_clock_that_was_ahead_says_nothing(engine: Engine, now: datetime) -> None:
+    with write(engine) as db:
+        for at in (now, now + timedelta(days=365)):
+            jobs.start(db, "detect", at)
+            jobs.finish(db, "detect", at, at)
+        assert jobs.last_ok(db, "detect", now) == now
+        assert jobs.last_ok(db, "detect", now - timedelta(seconds=59)) == now  # clocks differ
+        assert jobs.last_ok(db, "detect", now - timedelta(hours=1)) is None
+        assert [run.started_at for run in jobs.last_runs(db, now)] == [now]
+
+
+def test_a_lease_taken_by_a_clock_that_was_ahead_is_lapsed(engine: Engine, now: datetime) -> None:
+    take(engine, "a", now + timedelta(days=365))
+
+    assert take(engine, "b", now) == 2
+    assert take(engine, "c", now) is None
 
 
 def test_old_runs_are_forgotten(engine: Engine, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -148,3 +148,25 @@ def test_a_value_that_the_database_refuses_is_named_bad_and_leaves_nothing(
         spans.insert(db, [a_call(1), broken], received_at=now)
     with read(engine) as db:
         assert spans.count(db, "default") == 0
+
+
+def test_the_last_arrival_is_known_whatever_start_the_spans_bear(
+    engine: Engine, now: datetime
+) -> None:
+    with read(engine) as db:
+        assert spans.last_received(db, "default") is None
+    future = a_call(1, started_at=datetime(2255, 1, 1, tzinfo=UTC), clock_invalid=True)
+    old = a_call(2, started_at=now - timedelta(days=400))
+    with write(engine) as db:
+        spans.insert(db, [future], received_at=now - timedelta(hours=3))
+        spans.insert(db, [old], received_at=now)
+        spans.insert(db, [a_call(3, project="other")], received_at=now + timedelta(hours=1))
+    with read(engine) as db:
+        assert spans.last_received(db, "default") == now
+
+
+def test_the_last_arrival_is_one_row_of_an_index(sqlite_engine: Engine) -> None:
+    query = "EXPLAIN QUERY PLAN SELECT max(received_s) FROM span WHERE project = 'p'"
+    with read(sqlite_engine) as db:
+        plan = str(db.exec_driver_sql(query).all())
+    assert "span_received" in plan

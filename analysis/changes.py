@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +12,8 @@ from typing import Any
 
 from analysis.rollup import Groups
 from analysis.takeover import Minute, Takeover, Watched, minute_of, step
-from analysis.windows import LengthLine, fit_line, sums
-from tidegauge.bucket import Bucket, Measure
 from tidegauge.clock import EPOCH, HOUR, MINUTE
-from tidegauge.finding import Change, Series, Signal
+from tidegauge.finding import Change, Series
 from tidegauge.store import changes as store
 from tidegauge.store.changes import Found, WatchedHour
 from tidegauge.store.engine import Connection
@@ -185,47 +182,3 @@ def _unpack(one: WatchedHour) -> Hour:
         for minute, fields in one.body["minutes"].items()
     }
     return Hour(minutes, one.body["end"], one.body["found"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """What a change did: ratios after / before, and the share of cut answers; None: not known."""
-
-    output_tokens: float | None
-    latency: float | None  # of calls of equal length
-    truncated_before: float | None
-    truncated_after: float | None
-    calls_before: int
-    calls_after: int
-
-
-def effect(before: Bucket, after: Bucket) -> Effect:
-    """Return the effect of a change, from the calls before it and since."""
-    line = fit_line([before])
-    return Effect(
-        output_tokens=_ratio(before, after, Measure.OUTPUT_TOKENS),
-        latency=_latency_ratio(before, after, line) if line else None,
-        truncated_before=_share(before),
-        truncated_after=_share(after),
-        calls_before=before.calls,
-        calls_after=after.calls,
-    )
-
-
-def _ratio(before: Bucket, after: Bucket, measure: Measure) -> float | None:
-    old, new = before.measured(measure), after.measured(measure)
-    if not old.n or not new.n or not old.total:
-        return None
-    return (new.total / new.n) / (old.total / old.n)
-
-
-def _latency_ratio(before: Bucket, after: Bucket, line: LengthLine) -> float | None:
-    old, new = sums(before, Signal.LATENCY, line), sums(after, Signal.LATENCY, line)
-    if not old.n or not new.n:
-        return None
-    return math.exp(new.value - old.value)
-
-
-def _share(bucket: Bucket) -> float | None:
-    known = bucket.truncation_known
-    return bucket.truncated / known if known else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,10 +14,9 @@ from typing import Any
 import pytest
 
 from analysis import changes
-from analysis.changes import FIELDS, effect, minutes_of, search
+from analysis.changes import FIELDS, minutes_of, search
 from analysis.rollup import roll
 from tests.world import NOON, a_call
-from tidegauge.bucket import Bucket, LengthClass, Measure, Measured
 from tidegauge.call import Call
 from tidegauge.clock import DAY, HOUR, MINUTE
 from tidegauge.finding import Change, Series
@@ -278,31 +276,3 @@ def test_what_is_older_than_a_week_is_the_first_value_again(sqlite_engine: Engin
     bring(sqlite_engine, calls(NOON, 60, service_version="2"))
 
     assert told(sqlite_engine) == []
-
-
-def bucket(tokens: float, latency: float, cut: int) -> Bucket:
-    logs = LengthClass(50, 50 * math.log(latency), 50 * math.log(latency) ** 2, 50 * tokens)
-    return Bucket(
-        series=SERIES,
-        start=NOON,
-        calls=50,
-        truncated=cut,
-        truncation_known=50,
-        measures={Measure.OUTPUT_TOKENS: Measured.of([tokens] * 50)},
-        lengths={int(tokens).bit_length(): logs},
-    )
-
-
-def test_the_effect_of_a_change_is_given_part_by_part() -> None:
-    found = effect(bucket(100, 1.0, 1), bucket(270, 2.7, 10))
-
-    assert found.output_tokens == pytest.approx(2.7)
-    assert found.latency == pytest.approx(1.0)  # longer answers, no slower model
-    assert (found.truncated_before, found.truncated_after) == (0.02, 0.2)
-
-
-def test_the_effect_of_nothing_is_unknown() -> None:
-    empty = Bucket(series=SERIES, start=NOON)
-    found = effect(empty, empty)
-
-    assert (found.output_tokens, found.latency, found.truncated_after) == (None, None, None)

@@ -167,15 +167,6 @@ def projects(db: Connection) -> list[str]:
     return list(db.execute(select(series_table.c.project).distinct().order_by("project")).scalars())
 
 
-def earliest(db: Connection, project: str) -> datetime | None:
-    """Return the start of the oldest counted hour. If there is none, return None."""
-    query = select(func.min(rollup.c.start_s)).where(
-        rollup.c.project == project, rollup.c.step_s == HOUR_S
-    )
-    found = db.execute(query).scalar_one()
-    return None if found is None else from_s(found)
-
-
 def _row(bucket: Bucket, step_s: int) -> dict[str, Any]:
     row: dict[str, Any] = {
         "project": bucket.series.project,

@@ -1,9 +1,11 @@
 # Every command sets itself up: a virtual environment in .venv, locked packages with hashes.
+# --no-deps: the locks are complete. Without it pip resolves anew, looks at the newest release of a
+# package that another asks for with an extra, finds no hash of it, and stops.
 # Needed beforehand: Python 3.11 or newer and make. After the first run no network is used.
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 ARGS ?=
 
 .PHONY: help demo up test check bench docs lock clean
@@ -50,7 +52,7 @@ clean: ## Remove the virtual environment and all caches
 	@echo "Setting up .venv (once, a minute or two) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements-dev.lock

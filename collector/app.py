@@ -29,9 +29,11 @@ _HTTP_STATUS = {
     Answer.BAD: 400,
     Answer.TOO_LARGE: 413,
     Answer.UNSUPPORTED: 415,
+    Answer.UNKNOWN: 401,
+    Answer.FORBIDDEN: 403,
     Answer.LATER: 503,
 }
-_RPC_CODE = {400: 3, 404: 5, 405: 12, 413: 8, 415: 3, 503: 14}
+_RPC_CODE = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 8, 415: 3, 503: 14}
 
 
 def create_app(desk: Desk, doctor: Doctor, *, body_within_s: float = BODY_WITHIN_S) -> Starlette:
@@ -72,13 +74,14 @@ async def _take(
     if json is None:
         message = f"Content-Type must be {PROTOBUF} or {JSON}"
         raise Refusal(Answer.UNSUPPORTED, "unknown_type", message)
+    sender = desk.admit(request.headers)
     held = desk.in_flight.open()
     body = await _read(request, held, desk.max_bytes, body_within_s)
     if signal is not Signal.TRACES:
         held.release()
         return success(signal, message=desk.not_stored_yet(signal), json=json)
     encoding = request.headers.get("content-encoding")
-    receipt = await desk.export(body, held, json=json, encoding=encoding)
+    receipt = await desk.export(body, held, sender, json=json, encoding=encoding)
     message = told(receipt.rejected, receipt.warnings)
     return success(signal, rejected=len(receipt.rejected), message=message, json=json)
 

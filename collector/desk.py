@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -15,6 +15,7 @@ from collector.intake import take_in
 from collector.limits import BadEncoding, BadOtlp, Limits, TooLarge
 from collector.metrics import Metrics
 from collector.redact import Rules
+from collector.sender import Sender
 from collector.writer import Receipt, Writer
 from tidegauge import log
 from tidegauge.store.engine import StoreBusy
@@ -26,6 +27,8 @@ class Answer(StrEnum):
     BAD = "bad"  # send something else
     TOO_LARGE = "too_large"  # send less at once
     UNSUPPORTED = "unsupported"  # send it in another form
+    UNKNOWN = "unknown"  # send a valid key
+    FORBIDDEN = "forbidden"  # send a key that may do this
     LATER = "later"  # send the same again
 
 
@@ -57,14 +60,31 @@ class Desk:
         self.in_flight = in_flight
         self.max_bytes = bounds.body_bytes
         self.writer = writer
-        self._take_in = partial(take_in, project=project, rules=rules, bounds=bounds)
+        self._project = project
+        self._take_in = partial(take_in, rules=rules, bounds=bounds)
         self._answer_within_s = answer_within_s
         self._clock = clock
         self._warned: set[Signal] = set()
 
-    async def export(self, body: bytes, held: Held, *, json: bool, encoding: str | None) -> Receipt:
+    def admit(self, headers: Mapping[str, str]) -> Sender:
+        """Return who sends a request, from its headers or gRPC metadata. Raises Refusal.
+
+        Called before anything of the body is read.
+        """
+        return Sender(self._project, user_agent=headers.get("user-agent", ""))
+
+    async def export(
+        self, body: bytes, held: Held, sender: Sender, *, json: bool, encoding: str | None
+    ) -> Receipt:
         """Return once the spans of ``body`` are committed. Raises what refusal_of() can name."""
-        read = partial(self._take_in, body, json=json, encoding=encoding, received_at=self._clock())
+        read = partial(
+            self._take_in,
+            body,
+            sender=sender,
+            json=json,
+            encoding=encoding,
+            received_at=self._clock(),
+        )
         receipt = self.writer.put(read, held)
         # A request that was answered "later" may still be committed: sent again, it changes nothing.
         async with asyncio.timeout(self._answer_within_s):

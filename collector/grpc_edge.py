@@ -11,6 +11,7 @@ from google.rpc.status_pb2 import Status
 
 from collector.answers import Signal, success, told
 from collector.desk import Answer, Desk, Refusal
+from collector.sender import Sender
 
 _SERVICES = {
     Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -21,11 +22,13 @@ _CODES = {
     Answer.BAD: grpc.StatusCode.INVALID_ARGUMENT,
     Answer.TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Answer.UNSUPPORTED: grpc.StatusCode.INVALID_ARGUMENT,
+    Answer.UNKNOWN: grpc.StatusCode.UNAUTHENTICATED,
+    Answer.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
     Answer.LATER: grpc.StatusCode.UNAVAILABLE,
 }
 RETRY_AFTER_S = 1
 
-Take = Callable[[Desk, Signal, bytes], Awaitable[bytes]]
+Take = Callable[[Desk, Signal, bytes, Sender], Awaitable[bytes]]
 
 
 def create_server(desk: Desk) -> grpc.aio.Server:
@@ -53,7 +56,7 @@ def _export(
 
     async def handle(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
-            answer = await take(desk, signal, body)
+            answer = await take(desk, signal, body, desk.admit(_metadata(context)))
         except Exception as error:  # noqa: BLE001
             # An error that is let through becomes UNKNOWN, and the client drops the batch.
             return await _abort(context, desk.refuse("grpc", signal, error))
@@ -63,15 +66,21 @@ def _export(
     return handle
 
 
-async def _take_traces(desk: Desk, _: Signal, body: bytes) -> bytes:
+def _metadata(context: grpc.aio.ServicerContext) -> dict[str, str]:
+    """Return the text metadata of a call, by lower-case name."""
+    pairs = context.invocation_metadata() or ()
+    return {key: value for key, value in pairs if isinstance(value, str)}
+
+
+async def _take_traces(desk: Desk, _: Signal, body: bytes, sender: Sender) -> bytes:
     held = desk.in_flight.open()
     held.add(len(body))
-    receipt = await desk.export(body, held, json=False, encoding=None)
+    receipt = await desk.export(body, held, sender, json=False, encoding=None)
     message = told(receipt.rejected, receipt.warnings)
     return success(Signal.TRACES, rejected=len(receipt.rejected), message=message, json=False)
 
 
-async def _take_unstored(desk: Desk, signal: Signal, _: bytes) -> bytes:
+async def _take_unstored(desk: Desk, signal: Signal, _: bytes, __: Sender) -> bytes:
     return success(signal, message=desk.not_stored_yet(signal), json=False)
 
 

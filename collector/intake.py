@@ -11,11 +11,14 @@ from collector import dialects, limits, otlp
 from collector.json_budget import JsonBudget
 from collector.raw import ATTRIBUTES, EVENTS, RawSpan, Rejected
 from collector.redact import Rules, redact
+from collector.sender import Sender
 from tidegauge.call import Call
 from tidegauge.pricing import price
+from tidegauge.source import Source
 
 AHEAD = timedelta(hours=1)  # a sender's clock may be so far ahead of ours
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+SOURCE_CHARS = 200
 JSON_TOKEN_BYTES = 48  # what a list, an object or an item of one takes in memory
 
 A = TypeVar("A")
@@ -39,6 +42,7 @@ class Batch:
     size: int  # of it in memory, bytes: the body, and what the JSON inside its texts becomes
     noted: Mapping[str, int] = field(default_factory=dict)  # spans stored, not as they were sent
     warnings: Sequence[str] = ()  # for its sender
+    sources: Sequence[Source] = ()  # of each call
 
 
 def take_in(
@@ -46,7 +50,7 @@ def take_in(
     *,
     json: bool,
     encoding: str | None,
-    project: str,
+    sender: Sender,
     rules: Rules,
     received_at: datetime,
     bounds: limits.Limits = limits.DEFAULT,
@@ -60,11 +64,12 @@ def take_in(
     decoded = otlp.read_spans(body, json=json)
     budget = JsonBudget(bounds.fields)
 
-    def finish(raw: RawSpan) -> Call:
-        call = dialects.normalise(budget.checked(raw), project)
-        return dated(price(redact(call, rules)), received_at)
+    def finish(raw: RawSpan) -> tuple[Call, Source]:
+        call = dialects.normalise(budget.checked(raw), sender.project)
+        return dated(price(redact(call, rules)), received_at), source_of(raw, sender)
 
-    calls, unreadable = each(decoded.spans, finish)
+    finished, unreadable = each(decoded.spans, finish)
+    calls = [call for call, _ in finished]
     invalid = [Rejection(_kind(span), span.reason) for span in decoded.rejected]
     cut = sum(raw.cut for raw in decoded.spans)
     noted = {
@@ -78,6 +83,7 @@ def take_in(
         len(body) + JSON_TOKEN_BYTES * budget.spent,
         {kind: number for kind, number in noted.items() if number},
         _warnings(cut, budget.refused),
+        [source for _, source in finished],
     )
 
 
@@ -93,6 +99,20 @@ def dated(call: Call, received_at: datetime) -> Call:
     if call.clock_invalid or (possible and ended):
         return call
     return replace(call, clock_invalid=True)
+
+
+def source_of(raw: RawSpan, sender: Sender) -> Source:
+    """Return who sent a span; text that a sender chose is cut, so that rows stay small."""
+    told = raw.resource.get
+    sdk = f"{told('telemetry.sdk.language', '?')}/{told('telemetry.sdk.name', '?')}"
+    version = told("telemetry.sdk.version", "?")
+    return Source(
+        project=sender.project,
+        key_id=sender.key_id,
+        service=str(told("service.name", "unknown_service"))[:SOURCE_CHARS],
+        sdk=f"{sdk} {version}"[:SOURCE_CHARS],
+        user_agent=sender.user_agent[:SOURCE_CHARS],
+    )
 
 
 def _warnings(cut: int, unread: int) -> list[str]:

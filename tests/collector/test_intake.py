@@ -10,6 +10,7 @@ from collector import limits
 from collector.intake import Batch, dated, each, take_in
 from collector.limits import BadEncoding, BadOtlp, Limits, TooLarge
 from collector.redact import DEFAULT
+from collector.sender import Sender
 from tests.world import a_call
 from tidegauge.call import NotCounted
 
@@ -21,7 +22,7 @@ def taken(body: bytes, *, encoding: str | None = None, bounds: Limits = limits.D
         body,
         json=False,
         encoding=encoding,
-        project="p",
+        sender=Sender("p"),
         rules=DEFAULT,
         received_at=RECEIVED,
         bounds=bounds,

@@ -52,6 +52,7 @@ from datetime import UTC, datetime
 sys.path.insert(0, {root!r})
 from collector import redact
 from collector.intake import take_in
+from collector.sender import Sender
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 request = ExportTraceServiceRequest()
 spans = request.resource_spans.add().scope_spans.add().spans
@@ -64,7 +65,7 @@ assert len(body) > 14 * 2**20
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before = peak()
-batch = take_in(body, json=False, encoding=None, project="p", rules=redact.DEFAULT,
+batch = take_in(body, json=False, encoding=None, sender=Sender("p"), rules=redact.DEFAULT,
                 received_at=datetime.now(UTC))
 assert len(batch.calls) == 300, batch.rejected
 print(peak() - before)

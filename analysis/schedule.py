@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from analysis import alerting, changes
+from analysis import alerting, changes, retention
 from analysis.alerts import deliver
 from analysis.alerts.addresses import networks
 from analysis.alerts.deliver import Place
@@ -25,11 +26,11 @@ from analysis.learn import relearn
 from analysis.rollup import roll
 from analysis.sampling import Reviewing
 from analysis.windows import settled
-from tidegauge import clock, log
+from tidegauge import clock, log, telemetry
 from tidegauge.policy import Policy, read_policy
 from tidegauge.settings import Settings
 from tidegauge.store import changes as watched
-from tidegauge.store import jobs, outbox, rollups
+from tidegauge.store import jobs, ledger, outbox, rollups
 from tidegauge.store.engine import Engine, StoreBusy, open_engine, read, write
 from tidegauge.store.jobs import LeaseLost
 from tidegauge.store.migrate import upgrade
@@ -39,6 +40,7 @@ LEASE_S = 15.0  # a stopped analyst's work is taken over after this long
 _RENEW_S = 5.0
 _DELIVER_S = 2.0
 _TIDY_S = 3600.0
+_EXPIRE_S = 10.0
 _MINUTES_AT_ONCE = 1440  # one pass of roll
 _KEEP_RUNS = timedelta(days=7)
 _WAIT_FOR_STORE_S = 60.0  # at start; a database that comes up later than this is a mistake
@@ -115,11 +117,18 @@ def _deliver(work: Work) -> int:
 
 
 def _tidy(work: Work) -> int:
-    """Forget old job runs, hours watched for changes, and messages that were done a month ago."""
+    """Forget job runs, hours watched for changes, sent messages and counts that are old enough."""
     with write(work.engine) as db:
         runs = jobs.forget_runs(db, work.now - _KEEP_RUNS)
         runs += watched.forget_hours(db, work.now - changes.KEEP)
+        runs += ledger.forget(db, work.now - ledger.KEEP)
         return runs + outbox.forget(db, work.now - deliver.KEEP)
+
+
+def _expire(work: Work) -> int:
+    """Delete content and numbers that are past their time, a few seconds' worth."""
+    pace = retention.Pace(time.monotonic, time.sleep)
+    return retention.expire(work.engine, work.policy, work.now, pace)
 
 
 #: One after the other: each needs what the one before it wrote. Every settings.analyse_every_s.
@@ -128,6 +137,8 @@ LOOK = (Job("roll", _roll), Job("learn", _learn), Job("detect", _detect))
 SEND = (Job("deliver", _deliver, often=True),)
 #: Every _TIDY_S seconds.
 TIDY = (Job("tidy", _tidy),)
+#: Every _EXPIRE_S seconds: at any time it deletes as much as has come in.
+EXPIRE = (Job("expire", _expire, often=True),)
 
 
 class NotMyTurn(Exception):
@@ -144,10 +155,12 @@ def run_once(engine: Engine, settings: Settings, policy: Policy, now: datetime) 
     if not turn.take():
         raise NotMyTurn("another analyst works on this database; stop it first")
     try:
+        telemetry.start(settings.telemetry_endpoint, "analyst")
         work = _work(turn, settings, policy, now, lambda: now)
-        return [run_job(job, work, lambda: now) for job in (*LOOK, *SEND, *TIDY)]
+        return [run_job(job, work, lambda: now) for job in (*LOOK, *SEND, *TIDY, *EXPIRE)]
     finally:
         turn.release()
+        telemetry.stop()
 
 
 def run_job(job: Job, work: Work, tell_time: Callable[[], datetime]) -> Done:
@@ -159,7 +172,9 @@ def run_job(job: Job, work: Work, tell_time: Callable[[], datetime]) -> Done:
         if not job.often:
             with write(work.engine) as db:
                 jobs.start(db, job.name, work.now)
-        done = Done(job.name, job.run(work))
+        with telemetry.step(f"job {job.name}") as own:
+            done = Done(job.name, job.run(work))
+            own.note(looked_at=done.looked_at)
     except LeaseLost:
         raise
     except Exception as error:  # noqa: BLE001 - the loop of this process: the next run tries again
@@ -250,11 +265,12 @@ def serve(settings: Settings, stop: threading.Event | None = None) -> None:
     """Run every job at its cadence until ``stop`` (or SIGTERM, SIGINT); then finish and return.
 
     Raises what makes a start impossible: StoreUnusable, StoreBusy, BadPolicy, BadSecret,
-    BadNetwork.
+    BadNetwork, BadEndpoint.
     """
     log.configure(settings.log_format, process="analyse")
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a long run makes it warn each tick
     policy, places = read_policy(settings.policy_file), places_of(settings)
+    telemetry.start(settings.telemetry_endpoint, "analyst")
     stop = stop or _stop_on_signals()
     _wait_for_store(settings.database_url, stop)
     engine = open_engine(settings.database_url)
@@ -265,6 +281,7 @@ def serve(settings: Settings, stop: threading.Event | None = None) -> None:
     scheduler.shutdown(wait=True)  # a run that has begun is finished, not cut
     _give_back(turn)
     engine.dispose()
+    telemetry.stop()
 
 
 def _scheduler(turn: Turn, settings: Settings, policy: Policy) -> BackgroundScheduler:
@@ -290,7 +307,12 @@ def _scheduler(turn: Turn, settings: Settings, policy: Policy) -> BackgroundSche
 
     at_once = clock.now()
     scheduler.add_job(renew, "interval", seconds=_RENEW_S, next_run_time=at_once)
-    for group, every_s in ((LOOK, settings.analyse_every_s), (SEND, _DELIVER_S), (TIDY, _TIDY_S)):
+    for group, every_s in (
+        (LOOK, settings.analyse_every_s),
+        (SEND, _DELIVER_S),
+        (TIDY, _TIDY_S),
+        (EXPIRE, _EXPIRE_S),
+    ):
         scheduler.add_job(tick, "interval", args=(group,), seconds=every_s, next_run_time=at_once)
     return scheduler
 

@@ -1,26 +1,40 @@
-"""OTLP requests as agents send them: agent, chat and tool spans, about 3 KB each."""
+"""OTLP requests as agents send them: agent, chat and tool spans, about 3.4 KB each."""
 
 from __future__ import annotations
 
+import base64
 import gzip
+import itertools
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 _MODELS = ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5", "gemini-2.5-flash")
 _USE_CASES = ("answer", "triage", "summary", "extract")
-_WORDS = (  # noqa: SIM905  (as a list they would fill the page)
-    "order invoice customer refund delivery please check the status of my last payment and tell "
-    "when it will arrive because the tracking page has shown nothing since Monday morning thank "
-    "you we looked into it parcel left warehouse tomorrow according carrier policy allows return"
-).split()
+_CONSONANTS, _VOWELS = "bcdfghklmnprstvwz", "aeiou"
+_VOCABULARY = 3000
+
+
+def _vocabulary() -> list[str]:
+    """Return made-up words of one to four syllables, the same ones every time."""
+    rng = random.Random(1)
+    syllables = [a + b + c for a in _CONSONANTS for b in _VOWELS for c in ("", "", "n", "r", "s")]
+    return ["".join(rng.choices(syllables, k=rng.randint(1, 4))) for _ in range(_VOCABULARY)]
+
+
+# Few words said often and many said seldom, as in prose: else gzip makes too much or too little
+# of them.
+_WORDS = _vocabulary()
+_HOW_OFTEN = list(itertools.accumulate(1 / (rank + 10) for rank in range(_VOCABULARY)))
+_MESSAGE_WORDS = (75, 1200)  # 0.5 to 8 KB
 
 Key = tuple[bytes, bytes]  # trace_id, span_id
 
@@ -29,13 +43,25 @@ Key = tuple[bytes, bytes]  # trace_id, span_id
 class Body:
     """One request and what is in it."""
 
-    raw: bytes  # protobuf
+    raw: bytes  # protobuf, or JSON where that was asked for
     packed: bytes  # gzip of it
     keys: Sequence[Key]
 
 
-def build(spans: int, seed: int) -> Body:
-    """Return a request of ``spans`` spans whose ids no other seed has."""
+def build(spans: int, seed: int, *, json: bool = False) -> Body:
+    """Return a request of ``spans`` spans whose ids, of traces and of spans, no other seed has."""
+    request = _request(spans, seed)
+    keys = [(s.trace_id, s.span_id) for s in request.resource_spans[0].scope_spans[0].spans]
+    raw = _as_json(request) if json else request.SerializeToString()
+    return Body(raw, gzip.compress(raw, 6), keys)
+
+
+def fresh(spans: int, size: int, seeds: Iterator[int], *, json: bool = False) -> list[Body]:
+    """Return about ``spans`` spans in requests of ``size``, at least one; a seed for each."""
+    return [build(size, next(seeds), json=json) for _ in range(max(spans // size, 1))]
+
+
+def _request(spans: int, seed: int) -> ExportTraceServiceRequest:
     rng = random.Random(seed)
     request = ExportTraceServiceRequest()
     group = request.resource_spans.add()
@@ -45,6 +71,9 @@ def build(spans: int, seed: int) -> Body:
                 "service.name": f"shop-{seed % 4}",
                 "service.version": "1.4.2",
                 "deployment.environment.name": "production",
+                "telemetry.sdk.language": "python",
+                "telemetry.sdk.name": "opentelemetry",
+                "telemetry.sdk.version": "1.38.0",
             }
         )
     )
@@ -52,9 +81,17 @@ def build(spans: int, seed: int) -> Body:
     scope.scope.name = "opentelemetry.instrumentation.openai_v2"
     while len(scope.spans) < spans:
         scope.spans.extend(_trace(rng)[: spans - len(scope.spans)])
-    raw = request.SerializeToString()
-    keys = [(span.trace_id, span.span_id) for span in scope.spans]
-    return Body(raw, gzip.compress(raw, 6), keys)
+    return request
+
+
+def _as_json(request: ExportTraceServiceRequest) -> bytes:
+    """Return OTLP/JSON: protobuf's JSON, but with ids in hexadecimal."""
+    found = MessageToDict(request, use_integers_for_enums=True)
+    for one in found["resourceSpans"][0]["scopeSpans"][0]["spans"]:
+        for name in ("traceId", "spanId", "parentSpanId"):
+            if name in one:
+                one[name] = base64.b64decode(one[name]).hex()
+    return orjson.dumps(found)
 
 
 def _trace(rng: random.Random) -> list[Span]:
@@ -95,22 +132,34 @@ def _chat(rng: random.Random) -> dict[str, Any]:
         "gen_ai.usage.output_tokens": rng.randrange(20, 900),
         "gen_ai.response.finish_reasons": ["stop"],
         "gen_ai.output.type": "text",
-        "gen_ai.system_instructions": _text("system", "You help customers of a shop.", 200, rng),
-        "gen_ai.input.messages": _text("user", "", rng.randrange(100, 600), rng),
-        "gen_ai.output.messages": _text("assistant", "", rng.randrange(20, 150), rng),
+        "gen_ai.system_instructions": _text("system", "You help customers of a shop.", 60, rng),
+        "gen_ai.input.messages": _text("user", "", _length(rng), rng),
+        "gen_ai.output.messages": _text("assistant", "", rng.randrange(20, 110), rng),
     }
 
 
 def _agent(rng: random.Random) -> dict[str, Any]:
-    return {**_common(rng, "invoke_agent"), "gen_ai.agent.name": "shop", "gen_ai.agent.id": "a1"}
+    return {
+        **_common(rng, "invoke_agent"),
+        "gen_ai.agent.name": "shop",
+        "gen_ai.agent.id": "a1",
+        "gen_ai.agent.description": "Answers customers of a shop.",
+        "gen_ai.agent.version": "7",
+        "gen_ai.data_source.id": "orders",
+        "gen_ai.input.messages": _text("user", "", rng.randrange(30, 90), rng),
+        "gen_ai.output.messages": _text("assistant", "", rng.randrange(20, 60), rng),
+    }
 
 
 def _tool(rng: random.Random) -> dict[str, Any]:
     return {
         **_common(rng, "execute_tool"),
         "gen_ai.tool.name": "lookup",
+        "gen_ai.tool.type": "function",
+        "gen_ai.tool.description": "Looks up an order by its number.",
+        "gen_ai.tool.call.id": f"call_{rng.getrandbits(64):x}",
         "gen_ai.tool.call.arguments": _words(rng, 20),
-        "gen_ai.tool.call.result": _words(rng, 150),
+        "gen_ai.tool.call.result": _words(rng, rng.randrange(40, 220)),
     }
 
 
@@ -124,12 +173,24 @@ def _common(rng: random.Random, operation: str) -> dict[str, Any]:
         "server.port": 443,
         "http.response.status_code": 200,
         "thread.id": rng.randrange(64),
+        "thread.name": f"worker-{rng.randrange(8)}",
         "code.function.name": "handle_message",
+        "code.file.path": "shop/agents/support.py",
+        "code.line.number": rng.randrange(20, 400),
         "app.tenant": f"tenant-{rng.randrange(20)}",
         "app.feature": "support-chat",
         "app.retry": 0,
+        "app.cached": False,
         "app.region": "eu-west-1",
+        "app.plan": "team",
+        "app.queue_ms": round(rng.random() * 40, 3),
     }
+
+
+def _length(rng: random.Random) -> int:
+    """Return a number of words: most messages are short, a few are long."""
+    shortest, longest = _MESSAGE_WORDS
+    return int(shortest * (longest / shortest) ** rng.random() ** 1.4)
 
 
 def _text(role: str, start: str, words: int, rng: random.Random) -> str:
@@ -139,7 +200,7 @@ def _text(role: str, start: str, words: int, rng: random.Random) -> str:
 
 
 def _words(rng: random.Random, number: int) -> str:
-    return " ".join(rng.choices(_WORDS, k=number))
+    return " ".join(rng.choices(_WORDS, cum_weights=_HOW_OFTEN, k=number))
 
 
 def _attributes(values: Mapping[str, Any]) -> list[KeyValue]:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from collector.dialects import normalise
-from collector.limits import inflate, walk, walk_json
+from collector.limits import inflate, walk_json
 from collector.otlp import read_spans
 from tidegauge.call import Call
 
@@ -29,7 +29,8 @@ def read_payload(path: Path, encoding: str | None) -> list[Call]:
     """Return the calls of one stored request, through every step before the database."""
     body = inflate(path.read_bytes(), encoding)
     is_json = path.suffix == ".json"
-    (walk_json if is_json else walk)(body)
+    if is_json:
+        walk_json(body)
     return [normalise(raw, "bench") for raw in read_spans(body, json=is_json).spans]
 
 

@@ -6,19 +6,21 @@ import http.client
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import grpc
 
 from bench.bodies import Body, Key
 
-Send = Callable[[Body], bool]  # True: acknowledged, False: answered with something else
+Send = Callable[[Body], str]  # "": acknowledged, else what it was answered with
 Connect = Callable[[], AbstractContextManager[Send]]
 
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-_HEADERS = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+_ANSWER_S = 30.0
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class Sent:
     acknowledged: list[Body] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)  # for each acknowledgement
     refused: list[Body] = field(default_factory=list)  # answered with something else than 2xx
+    refusals: Counter[str] = field(default_factory=Counter)  # with what
     unanswered: list[Body] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -38,10 +41,21 @@ class Sent:
 
 
 class Senders:
-    """Threads that send bodies until those run out, the collector dies, or stop() is called."""
+    """Threads that send bodies until those run out, the collector dies, or stop() is called.
 
-    def __init__(self, bodies: Iterable[Body], connect: Connect, threads: int) -> None:
+    With ``again_s`` a body that is refused is sent again after that time, as exporters do.
+    """
+
+    def __init__(
+        self,
+        bodies: Iterable[Body],
+        connect: Connect,
+        threads: int,
+        *,
+        again_s: float | None = None,
+    ) -> None:
         self.sent = Sent()
+        self._again_s = again_s
         self._bodies: queue.SimpleQueue[Body] = queue.SimpleQueue()
         for body in bodies:
             self._bodies.put(body)
@@ -75,58 +89,114 @@ class Senders:
         with self._connect() as send:
             self._send_all(send)
 
+    def _next(self) -> tuple[Body, float] | None:
+        """Return a body, and the moment from which its wait counts; None where none is left."""
+        try:
+            return self._bodies.get_nowait(), time.perf_counter()
+        except queue.Empty:
+            return None
+
     def _send_all(self, send: Send) -> None:
-        while not self._stopped.is_set():
+        while not self._stopped.is_set() and (taken := self._next()) is not None:
+            body, began = taken
             try:
-                body = self._bodies.get_nowait()
-            except queue.Empty:
-                return
-            began = time.perf_counter()
-            try:
-                acknowledged = send(body)
+                refusal = self._last_answer(send, body)
             except (OSError, http.client.HTTPException) as error:
                 self.sent.unanswered.append(body)  # the collector has gone
                 self.sent.errors.append(f"{type(error).__name__}: {error}")
                 return
-            if acknowledged:
+            if refusal:
+                self.sent.refused.append(body)
+            else:
                 self.sent.acknowledged.append(body)
                 self.sent.waits_s.append(time.perf_counter() - began)
-            else:
-                self.sent.refused.append(body)
+
+    def _last_answer(self, send: Send, body: Body) -> str:
+        while refusal := send(body):
+            self.sent.refusals[refusal] += 1
+            if self._again_s is None or self._stopped.wait(self._again_s):
+                return refusal
+        return ""
 
 
-def over_http(address: str) -> Connect:
-    """Return what connects to ``host:port`` and sends gzip protobuf."""
+class Paced(Senders):
+    """Senders at a fixed rate, whatever the answers take: an open loop.
+
+    A wait is counted from the moment at which the request was due. Counted from when it was sent, a
+    collector that stands still would also hold back those that should find it so.
+    """
+
+    def __init__(
+        self,
+        bodies: Iterable[Body],
+        connect: Connect,
+        threads: int,
+        every_s: float,
+        *,
+        again_s: float | None = None,
+    ) -> None:
+        self._every_s = every_s
+        self._number = 0
+        self._turn = threading.Lock()
+        self._began = time.perf_counter()
+        super().__init__(bodies, connect, threads, again_s=again_s)
+
+    def _next(self) -> tuple[Body, float] | None:
+        with self._turn:
+            due = self._began + self._number * self._every_s
+            self._number += 1
+            taken = super()._next()
+        if taken and self._stopped.wait(max(due - time.perf_counter(), 0)):
+            self._bodies.put(taken[0])  # for join() to find: it was never sent
+            return None
+        return taken and (taken[0], due)
+
+
+def over_http(
+    address: str,
+    *,
+    json: bool = False,
+    packed: bool = True,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    answer_s: float = _ANSWER_S,
+) -> Connect:
+    """Return what connects to ``host:port`` and posts bodies, packed with gzip or plain."""
+    sent = {"Content-Type": "application/json" if json else "application/x-protobuf", **headers}
+    if packed:
+        sent["Content-Encoding"] = "gzip"
 
     @contextmanager
     def connect() -> Iterator[Send]:
-        with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection(address, timeout=answer_s)) as connection:
 
-            def send(body: Body) -> bool:
-                connection.request("POST", "/v1/traces", body.packed, _HEADERS)
+            def send(body: Body) -> str:
+                connection.request("POST", "/v1/traces", body.packed if packed else body.raw, sent)
                 response = connection.getresponse()
                 response.read()
-                return response.status == 200
+                return "" if response.status == 200 else f"{response.status} {response.reason}"
 
             yield send
 
     return connect
 
 
-def over_grpc(address: str) -> Connect:
-    """Return what connects to ``host:port`` and sends gzip gRPC."""
+def over_grpc(address: str, *, packed: bool = True) -> Connect:
+    """Return what connects to ``host:port`` and exports over gRPC, packed with gzip or plain."""
+    compression = grpc.Compression.Gzip if packed else grpc.Compression.NoCompression
+    # Else all senders of this process share one connection.
+    own = [("grpc.use_local_subchannel_pool", 1)]
 
     @contextmanager
     def connect() -> Iterator[Send]:
-        with grpc.insecure_channel(address, compression=grpc.Compression.Gzip) as channel:
+        with grpc.insecure_channel(address, own, compression=compression) as channel:
             export = channel.unary_unary(_EXPORT)
 
-            def send(body: Body) -> bool:
+            def send(body: Body) -> str:
                 try:
-                    export(body.raw, timeout=30)
-                except grpc.RpcError:
-                    return False
-                return True
+                    export(body.raw, timeout=_ANSWER_S)
+                except grpc.RpcError as error:
+                    return str(error.code())
+                return ""
 
             yield send
 

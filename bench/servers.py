@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import psycopg
@@ -22,16 +23,24 @@ _READY = re.compile(r"HTTP on http://(\S+), gRPC on (\S+)")
 class Collector:
     """``python -m collector`` on free ports, started and ready."""
 
-    def __init__(self, url: str, **settings: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        program: Sequence[str] = ("-m", "collector"),
+        preload: Mapping[str, str] = MappingProxyType({}),
+        **settings: str,
+    ) -> None:
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("TIDEGAUGE_")},
             "TIDEGAUGE_DATABASE_URL": url,
             "TIDEGAUGE_OTLP_HTTP_PORT": "0",
             "TIDEGAUGE_OTLP_GRPC_PORT": "0",
             **{f"TIDEGAUGE_{name.upper()}": value for name, value in settings.items()},
+            **preload,
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "collector"],
+        self.process = subprocess.Popen(  # noqa: S603  (a program of our own)
+            [sys.executable, *program],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -82,9 +91,14 @@ class Postgres:
         server.pgdata.mkdir()
         server.ensure_pgdata_inited()
         self._data, self._bin, self._user = server.pgdata, server.bin_path, server.system_user
-        self._port = _free_port()
+        self._port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
         self._process = self._spawn()
+
+    @property
+    def pid(self) -> int:
+        """Return the process that its backends are children of."""
+        return self._process.pid
 
     def start(self) -> None:
         """Start again after kill()."""
@@ -134,7 +148,8 @@ class Postgres:
         raise RuntimeError("PostgreSQL did not start")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -20,6 +21,9 @@ from collector.intake import Rejection
 
 REASONS = 10  # told of one request; with REASON_CHARS this keeps the message under 4 KiB
 REASON_CHARS = 200
+MESSAGE_BYTES = 4_000  # of a warning beside a success: more may not fit the client's limit
+
+_BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 
 
 class Signal(StrEnum):
@@ -37,41 +41,72 @@ _RESPONSES: dict[Signal, type[Message]] = {
 }
 
 
+# What a request of each is made of: in the words of a message, of protobuf, and of OTLP/JSON.
+_PARTS = {
+    Signal.TRACES: ("spans", "rejected_spans", "rejectedSpans"),
+    Signal.METRICS: ("data points", "rejected_data_points", "rejectedDataPoints"),
+    Signal.LOGS: ("log records", "rejected_log_records", "rejectedLogRecords"),
+}
+
+
 def success(signal: Signal, *, rejected: int = 0, message: str = "", json: bool) -> bytes:
-    """Return the body of an answer that the request is stored, but for ``rejected`` spans."""
+    """Return the body of an answer that the request is stored, but for ``rejected`` parts of it."""
+    _, field, name = _PARTS[signal]
     if json:
-        return _json_success(rejected, message)
+        return _json_success(name, rejected, message)
     response: Any = _RESPONSES[signal]()
     if message:
         response.partial_success.error_message = message
     if rejected:
-        response.partial_success.rejected_spans = rejected
+        setattr(response.partial_success, field, rejected)
     body: bytes = response.SerializeToString()
     return body
 
 
-def _json_success(rejected: int, message: str) -> bytes:
+def _json_success(name: str, rejected: int, message: str) -> bytes:
     if not message:
         return b"{}"
-    count = {"rejectedSpans": str(rejected)} if rejected else {}  # int64 is a string in OTLP/JSON
+    count = {name: str(rejected)} if rejected else {}  # int64 is a string in OTLP/JSON
     return orjson.dumps({"partialSuccess": {**count, "errorMessage": message}})
 
 
-def status(code: int, message: str, *, json: bool) -> bytes:
-    """Return the body of a refusal; ``code`` is a gRPC status number."""
-    if json:
-        return orjson.dumps({"code": code, "message": message})
-    body: bytes = Status(code=code, message=message).SerializeToString()
-    return body
+def status(code: int, message: str, *, json: bool, bad: str = "") -> bytes:
+    """Return the body of a refusal; ``code`` is a gRPC status number.
+
+    ``bad`` names the part of the request that is wrong, where sending it again cannot help.
+    """
+    made = status_of(code, message, bad)
+    if not json:
+        body: bytes = made.SerializeToString()
+        return body
+    wrong = {"fieldViolations": [{"field": bad, "description": message}]}
+    details = {"details": [{"@type": _BAD_REQUEST, **wrong}]} if bad else {}
+    return orjson.dumps({"code": code, "message": message, **details})
 
 
-def told(rejected: Sequence[Rejection], warnings: Sequence[str] = ()) -> str:
-    """Return the message beside a success: empty if there is nothing to say."""
-    return "; ".join(([reasons(rejected)] if rejected else []) + list(warnings))
+def status_of(code: int, message: str, bad: str = "") -> Status:
+    """Return a refusal as a google.rpc.Status."""
+    made = Status(code=code, message=message)
+    if bad:
+        wrong = BadRequest(field_violations=[{"field": bad, "description": message}])
+        made.details.add().Pack(wrong)
+    return made
 
 
-def reasons(rejected: Sequence[Rejection]) -> str:
-    """Return why spans were rejected, the most frequent reason first; at most 4 KiB.
+def told(
+    rejected: Sequence[Rejection],
+    warnings: Sequence[str] = (),
+    signal: Signal = Signal.TRACES,
+) -> str:
+    """Return the message beside a success, at most 4 KiB: empty if there is nothing to say."""
+    whole = "; ".join(([reasons(rejected, signal)] if rejected else []) + list(warnings)).encode()
+    if len(whole) <= MESSAGE_BYTES:
+        return whole.decode()
+    return whole[:MESSAGE_BYTES].decode(errors="ignore") + "..."
+
+
+def reasons(rejected: Sequence[Rejection], signal: Signal = Signal.TRACES) -> str:
+    """Return why parts of a request were rejected, the most frequent reason first; at most 4 KiB.
 
     >>> reasons([Rejection("a", "no id"), Rejection("a", "no id"), Rejection("b", "bad id")])
     '3 spans rejected: no id (2), bad id (1)'
@@ -80,4 +115,4 @@ def reasons(rejected: Sequence[Rejection]) -> str:
     named = [f"{reason} ({number})" for reason, number in counts.most_common(REASONS)]
     if len(counts) > REASONS:
         named.append(f"and {len(counts) - REASONS} other reasons")
-    return f"{len(rejected)} spans rejected: {', '.join(named)}"
+    return f"{len(rejected)} {_PARTS[signal][0]} rejected: {', '.join(named)}"

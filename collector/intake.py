@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
 
-from collector import dialects, limits, otlp
+from collector import dialects, limits, otlp, otlp_json
+from collector.capture import Plan, kept
 from collector.json_budget import JsonBudget
+from collector.notes import FUTURE, Notes, notes_of
 from collector.raw import ATTRIBUTES, EVENTS, RawSpan, Rejected
-from collector.redact import Rules, redact
 from collector.sender import Sender
+from collector.sources import source_of, unnamed
 from tidegauge.call import Call
-from tidegauge.pricing import price
+from tidegauge.pricing import cost_usd
 from tidegauge.source import Source
+from tidegauge.store.contents import to_json
 
-AHEAD = timedelta(hours=1)  # a sender's clock may be so far ahead of ours
+AHEAD = FUTURE  # a sender's clock may be so far ahead of ours
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-SOURCE_CHARS = 200
 JSON_TOKEN_BYTES = 48  # what a list, an object or an item of one takes in memory
 
 A = TypeVar("A")
@@ -31,6 +34,7 @@ class Rejection:
 
     kind: str
     reason: str
+    source: Source | None = None  # None: only the project is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,19 @@ class Batch:
     calls: Sequence[Call]
     rejected: Sequence[Rejection]
     size: int  # of it in memory, bytes: the body, and what the JSON inside its texts becomes
-    noted: Mapping[str, int] = field(default_factory=dict)  # spans stored, not as they were sent
     warnings: Sequence[str] = ()  # for its sender
     sources: Sequence[Source] = ()  # of each call
+    notes: Sequence[Notes] = ()  # of each call, for the ledger once it is stored
+    contents: Sequence[bytes] = ()  # of each call: what stands beside its columns, as JSON
+
+
+class Finished(NamedTuple):
+    """One span, ready to be stored."""
+
+    call: Call
+    content: bytes
+    source: Source
+    notes: Notes
 
 
 def take_in(
@@ -51,7 +65,7 @@ def take_in(
     json: bool,
     encoding: str | None,
     sender: Sender,
-    rules: Rules,
+    plan: Plan,
     received_at: datetime,
     bounds: limits.Limits = limits.DEFAULT,
 ) -> Batch:
@@ -60,30 +74,37 @@ def take_in(
     A span that cannot be read is rejected alone: its neighbours are kept.
     """
     body = limits.inflate(body, encoding, bounds.body_bytes)
-    (limits.walk_json if json else limits.walk)(body, bounds)
-    decoded = otlp.read_spans(body, json=json)
+    if json:
+        limits.walk_json(body, bounds)
+    decoded = otlp.read_spans(body, json=json, limits=bounds)
     budget = JsonBudget(bounds.fields)
+    sources: dict[int, Source] = {}  # by their resource, which all spans of a group share
 
-    def finish(raw: RawSpan) -> tuple[Call, Source]:
-        call = dialects.normalise(budget.checked(raw), sender.project)
-        return dated(price(redact(call, rules)), received_at), source_of(raw, sender)
+    def sent_by(resource: Mapping[str, Any]) -> Source:
+        source = sources.get(id(resource))
+        if source is None:
+            source = sources[id(resource)] = source_of(resource, sender, plan)
+        return source
+
+    def finish(raw: RawSpan) -> Finished:
+        before = budget.refused
+        call = dialects.normalise(budget.checked(raw), sender.project, cost_usd)
+        call, content = kept(dated(call, received_at), plan, to_json)
+        notes = notes_of(raw, call, received_at, json_unread=budget.refused > before)
+        return Finished(call, content, sent_by(raw.resource), notes)
 
     finished, unreadable = each(decoded.spans, finish)
-    calls = [call for call, _ in finished]
-    invalid = [Rejection(_kind(span), span.reason) for span in decoded.rejected]
-    cut = sum(raw.cut for raw in decoded.spans)
-    noted = {
-        "attributes_cut": cut,
-        "clock_invalid": sum(call.clock_invalid for call in calls),
-        "json_not_read": budget.refused,
-    }
+    invalid = [
+        Rejection(_kind(span), span.reason, sent_by(span.resource)) for span in decoded.rejected
+    ]
     return Batch(
-        calls,
-        invalid + unreadable,
+        [one.call for one in finished],
+        invalid + [replace(one, source=unnamed(sender, plan)) for one in unreadable],
         len(body) + JSON_TOKEN_BYTES * budget.spent,
-        {kind: number for kind, number in noted.items() if number},
-        _warnings(cut, budget.refused),
-        [source for _, source in finished],
+        _warnings(decoded.spans, budget.refused),
+        [one.source for one in finished],
+        [one.notes for one in finished],
+        [one.content for one in finished],
     )
 
 
@@ -101,23 +122,11 @@ def dated(call: Call, received_at: datetime) -> Call:
     return replace(call, clock_invalid=True)
 
 
-def source_of(raw: RawSpan, sender: Sender) -> Source:
-    """Return who sent a span; text that a sender chose is cut, so that rows stay small."""
-    told = raw.resource.get
-    sdk = f"{told('telemetry.sdk.language', '?')}/{told('telemetry.sdk.name', '?')}"
-    version = told("telemetry.sdk.version", "?")
-    return Source(
-        project=sender.project,
-        key_id=sender.key_id,
-        service=str(told("service.name", "unknown_service"))[:SOURCE_CHARS],
-        sdk=f"{sdk} {version}"[:SOURCE_CHARS],
-        user_agent=sender.user_agent[:SOURCE_CHARS],
-    )
-
-
-def _warnings(cut: int, unread: int) -> list[str]:
+def _warnings(spans: Sequence[RawSpan], unread: int) -> list[str]:
     """Return what the sender should know of spans that were stored, but not whole."""
     said = []
+    cut = sum(raw.cut for raw in spans)
+    lenient = Counter(kind for raw in spans for kind in raw.lenient)
     if cut:
         said.append(
             f"{cut} spans had more than {ATTRIBUTES} attributes or {EVENTS} events, "
@@ -125,6 +134,7 @@ def _warnings(cut: int, unread: int) -> list[str]:
         )
     if unread:
         said.append(f"{unread} spans hold too much JSON in their texts: it was kept as text")
+    said += [f"{number} spans: {otlp_json.ADVICE[kind]}" for kind, number in lenient.items()]
     return said
 
 

@@ -65,6 +65,7 @@ class RawSpan:
     dropped_events: int = 0  # by the sender, or by our limits
     cut: bool = False  # our limits dropped or cut something of it
     flags: int = 0
+    lenient: tuple[str, ...] = ()  # what of its JSON OTLP forbids; see otlp_json.ADVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Rejected:
 
     reason: str
     name: str = ""
+    resource: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,7 @@ def clean_text(text: str, limit: int = VALUE_BYTES) -> str:
         text = text.replace("\x00", "")
     if not text.isascii() and not _is_unicode(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if len(text) * 4 <= limit:
-        return text
-    return _cut(text, limit)
+    return cut_text(text, limit)
 
 
 def _is_unicode(text: str) -> bool:
@@ -102,7 +102,10 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _cut(text: str, limit: int) -> str:
+def cut_text(text: str, limit: int) -> str:
+    """Return the longest beginning of a text that takes at most ``limit`` bytes."""
+    if len(text) * 4 <= limit:
+        return text
     encoded = text.encode()
     return text if len(encoded) <= limit else encoded[:limit].decode(errors="ignore")
 

@@ -4,46 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+import time
+from functools import partial
 
-import grpc
-import uvicorn
 import uvloop
 
-from collector.app import create_app
-from collector.desk import Desk
-from collector.grpc_edge import create_server
+from collector import edges, heap
+from collector.auth import NoKey, Rule, open_gate, rule
+from collector.capture import Plans
+from collector.desk import Answer, Desk
 from collector.health import Doctor
 from collector.inflight import InFlight
+from collector.joiner import Joiner
 from collector.limits import Limits
 from collector.metrics import Metrics
-from collector.redact import DEFAULT as RULES
+from collector.ports import PortTaken, listen
+from collector.readers import Readers, Rulebook
+from collector.signals import Signals
+from collector.tls import Tls, TlsUnusable, files_of
 from collector.writer import Writer
-from tidegauge import clock, log
+from tidegauge import clock, log, telemetry
+from tidegauge.policy import BadPolicy, read_policy
 from tidegauge.settings import Settings
 from tidegauge.store import migrate
 from tidegauge.store.engine import Engine, StoreBusy, StoreUnusable, open_engine
+from tidegauge.telemetry import BadEndpoint
 
 MAX_SPANS = 10_000  # in a request; more could not be stored before its sender gives up
-STOP_WITHIN_S = 8  # for requests that were taken before the stop
+PATIENCE_S = 8.0  # with one statement; the one writer waits no longer for a server that hangs
+STOP_WITHIN_S = 9.5  # for everything; ten seconds after SIGTERM others send SIGKILL
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-BACKLOG = 2048
-IDLE_S = 90  # longer than the interval of any exporter: a cut connection can cost a batch
-
-
-class PortTaken(Exception):
-    """An address cannot be listened on; the message says which and what to do."""
-
-
-class _Http(uvicorn.Server):
-    """uvicorn without its own signal handlers: both edges stop together, in our order."""
-
-    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
-        return nullcontext()
 
 
 def serve(settings: Settings) -> None:
@@ -54,11 +46,27 @@ def serve(settings: Settings) -> None:
     log.configure(settings.log_format, process="collector")
     early = _early_stop()
     try:
+        files = files_of(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+        tls = Tls(files) if files else None
+        policy = read_policy(settings.policy_file)
+        salt = settings.content_salt.get_secret_value()
+        bounds = Limits(body_bytes=settings.max_body_bytes, spans=MAX_SPANS)
+        book = Rulebook(policy, salt, bounds)
+        plans = Plans(policy, salt)
         migrate.upgrade_when_up(settings.database_url, early, _say_that_it_waits)
-        engine = open_engine(settings.database_url)
+        engine = open_engine(settings.database_url, patience_s=PATIENCE_S)
+        heap.give_back()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, engine, early))
-    except (StoreUnusable, StoreBusy, PortTaken) as error:
+            runner.run(_serve(settings, engine, early, tls, plans, book))
+    except (
+        StoreUnusable,
+        StoreBusy,
+        PortTaken,
+        NoKey,
+        TlsUnusable,
+        BadEndpoint,
+        BadPolicy,
+    ) as error:
         if early.is_set():
             return  # stopped while it waited for the database
         print(f"tidegauge collect: {error}", file=sys.stderr)
@@ -69,60 +77,72 @@ def _say_that_it_waits(why: str) -> None:
     log.get(__name__).warning("database does not answer yet", why=why, waits_s=migrate.WAIT_S)
 
 
-async def _serve(settings: Settings, engine: Engine, early: threading.Event) -> None:
+def _say_who_may_send(settings: Settings, who: Rule) -> None:
+    logger = log.get(__name__)
+    if settings.insecure and who is Rule.OPEN:
+        logger.warning("anybody who reaches this address may send", host=settings.host)
+    else:
+        logger.info("API keys", rule=str(who))
+
+
+async def _serve(
+    settings: Settings,
+    engine: Engine,
+    early: threading.Event,
+    tls: Tls | None,
+    plans: Plans,
+    book: Rulebook,
+) -> None:
     stop = _stop_signal(early)
     metrics = Metrics()
-    with _listen(settings.host, settings.otlp_http_port) as http_socket:
+    who = rule(settings.host, require_keys=settings.require_keys, insecure=settings.insecure)
+    gate = open_gate(engine, settings.host, who, clock=clock.now, metrics=metrics)
+    with listen(settings.host, settings.otlp_http_port) as http_socket:
+        telemetry.start(
+            settings.telemetry_endpoint,
+            "collector",
+            sample=settings.telemetry_sample,
+            own_ports=(http_socket.getsockname()[1], settings.otlp_grpc_port),
+        )
         writer = Writer(engine, settings.project, clock=clock.now, metrics=metrics)
+        readers = Readers(settings.reader_count, book)
+        signals = Signals(
+            engine,
+            plan_of=plans.of,
+            bounds=book.bounds,
+            clock=clock.now,
+            note=writer.note,
+            metrics=metrics,
+        )
+        joiner = Joiner(engine, clock=clock.now)
         desk = Desk(
             writer,
-            InFlight(settings.max_queue_bytes),
+            InFlight(settings.queue_bytes),
             metrics,
             project=settings.project,
-            rules=RULES,
-            bounds=Limits(body_bytes=settings.max_body_bytes, spans=MAX_SPANS),
+            gate=gate,
+            over_limit=Answer.SLOWER if settings.over_limit_status == "429" else Answer.LATER,
+            signals=signals,
+            readers=readers,
+            max_bytes=book.bounds.body_bytes,
             answer_within_s=settings.answer_within_s,
             clock=clock.now,
         )
-        doctor = Doctor(engine, writer)
+        doctor = Doctor(engine, writer, desk.in_flight, metrics)
+        stopped_at = time.monotonic()
         try:
-            await _edges(settings, desk, doctor, http_socket, stop)
+            say = partial(_say_who_may_send, settings, who)
+            stopped_at = await edges.run(settings, desk, doctor, http_socket, stop, tls, ready=say)
         finally:
-            await asyncio.to_thread(writer.close, STOP_WITHIN_S)
+            left_s = STOP_WITHIN_S - (time.monotonic() - stopped_at)
+            joiner.close(1.0)
+            await asyncio.to_thread(signals.close)
+            await asyncio.to_thread(writer.close, max(left_s, 1.0))
+            await asyncio.to_thread(readers.close)
             doctor.close()
+            gate.close()
             engine.dispose()
-
-
-async def _edges(
-    settings: Settings, desk: Desk, doctor: Doctor, http_socket: socket.socket, stop: asyncio.Event
-) -> None:
-    rpc = create_server(desk)
-    rpc_port = _bind(rpc, settings.host, settings.otlp_grpc_port)
-    await rpc.start()
-    http = _Http(_http_config(desk, doctor))
-    serving = asyncio.create_task(http.serve(sockets=[http_socket]))
-    _announce(settings, http_socket.getsockname()[1], rpc_port)
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-    log.get(__name__).info("stopping: no new requests, those taken are finished")
-    stopping.cancel()
-    http.should_exit = True
-    await asyncio.gather(serving, rpc.stop(STOP_WITHIN_S))
-
-
-def _http_config(desk: Desk, doctor: Doctor) -> uvicorn.Config:
-    return uvicorn.Config(
-        create_app(desk, doctor),
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="warning",
-        server_header=False,
-        timeout_keep_alive=IDLE_S,
-        timeout_graceful_shutdown=STOP_WITHIN_S,
-    )
+            await asyncio.to_thread(telemetry.stop)
 
 
 def _early_stop() -> threading.Event:
@@ -140,51 +160,3 @@ def _stop_signal(early: threading.Event) -> asyncio.Event:
     if early.is_set():
         stop.set()
     return stop
-
-
-@contextmanager
-def _listen(host: str, port: int) -> Iterator[socket.socket]:
-    """Bind an address, port 0 for any free one. Raises PortTaken."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
-    except OSError as error:
-        raise _taken(host, port, error) from error
-    with listener:
-        # Without it a collector that restarts waits a minute for connections of its past life.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-            listener.listen(BACKLOG)  # from here on no client is refused, even before the start
-        except OSError as error:
-            raise _taken(host, port, error) from error
-        yield listener
-
-
-def _bind(server: grpc.aio.Server, host: str, port: int) -> int:
-    """Return the port that the gRPC server listens on. Raises PortTaken."""
-    with _listen(host, port):  # to try it: gRPC's own message is three lines of C++
-        pass
-    try:
-        return int(server.add_insecure_port(f"{_bracketed(host)}:{port}"))
-    except RuntimeError as error:
-        raise _taken(host, port, OSError("in use")) from error
-
-
-def _taken(host: str, port: int, error: OSError) -> PortTaken:
-    return PortTaken(
-        f"cannot listen on {_bracketed(host)}:{port} ({error.strerror or error}); "
-        "stop the other process or choose another port"
-    )
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _announce(settings: Settings, http_port: int, grpc_port: int) -> None:
-    host = _bracketed(settings.host)
-    http, rpc = f"http://{host}:{http_port}", f"{host}:{grpc_port}"
-    log.get(__name__).info("collecting", otlp_http=http, otlp_grpc=rpc)
-    with suppress(OSError):  # nobody may read it
-        print(f"Tidegauge collects OTLP: HTTP on {http}, gRPC on {rpc}", flush=True)

@@ -244,10 +244,10 @@ def empty_state() -> None:
     st.subheader("No spans yet")
     st.text("Last span received: never. Point an app's OTLP exporter at this address:")
     st.code(
-        f"export OTEL_EXPORTER_OTLP_ENDPOINT=http://{host}:{settings.otlp_http_port}\n"
+        f"export OTEL_EXPORTER_OTLP_ENDPOINT={settings.otlp_scheme}://{host}:{settings.otlp_http_port}\n"
         "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n"
         "export OTEL_SERVICE_NAME=my-app\n"
-        f"# or over gRPC: http://{host}:{settings.otlp_grpc_port} and PROTOCOL=grpc",
+        f"# or over gRPC: {settings.otlp_scheme}://{host}:{settings.otlp_grpc_port} and PROTOCOL=grpc",
         language="bash",
     )
     st.text("Any OpenTelemetry instrumentation of LLM calls works; no library of ours is needed.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from tidegauge.policy import Policy
+from tidegauge.policy import Project, knobs
 from tidegauge.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -81,7 +81,25 @@ def settings_page() -> str:
         "| --- | --- | --- |",
     ]
     meanings = _policy_meanings()
-    lines += [f"| `{f.name}` | `{_toml(f.default)}` | {meanings[f.name]} |" for f in fields(Policy)]
+    lines += [
+        f"| `{name}` | `{_toml(value)}` | {meanings[name]} |" for name, value in knobs().items()
+    ]
+    lines += [
+        "",
+        "## Projects",
+        "",
+        (
+            "What is kept of a project's spans, and for how long: a `[projects.NAME]` table a project"
+            ' in the same file, and `[projects."*"]` for the keys that a project does not name.'
+            " See [redaction and retention](decisions/0010-what-is-kept.md)."
+        ),
+        "",
+        "| key | default | meaning |",
+        "| --- | --- | --- |",
+    ]
+    lines += [
+        f"| `{f.name}` | `{_toml(f.default)}` | {meanings[f.name]} |" for f in fields(Project)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -89,7 +107,9 @@ def example_policy() -> str:
     """Return examples/tidegauge.toml: every policy at its default."""
     meanings = _policy_meanings()
     lines = ["# Every key at its default; leave out what you do not change.", "[policy]"]
-    lines += [f"{f.name} = {_toml(f.default)}  # {meanings[f.name]}" for f in fields(Policy)]
+    lines += [f"{name} = {_toml(value)}  # {meanings[name]}" for name, value in knobs().items()]
+    lines += ["", '[projects."*"]  # or [projects.NAME], for one project']
+    lines += [f"{f.name} = {_toml(f.default)}  # {meanings[f.name]}" for f in fields(Project)]
     return "\n".join(lines) + "\n"
 
 
@@ -110,6 +130,8 @@ def _policy_meanings() -> dict[str, str]:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 

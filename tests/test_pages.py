@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import pages
-from tidegauge.policy import Policy, read_policy
+from tidegauge.policy import Policy, Project, read_policy
 
 
 @pytest.mark.parametrize("path", pages.written(), ids=lambda path: path.name)
@@ -23,4 +23,6 @@ def test_every_module_says_what_it_is(module: Path) -> None:
 
 
 def test_the_example_policy_is_the_default_policy() -> None:
-    assert read_policy(pages.ROOT / "examples" / "tidegauge.toml") == Policy()
+    assert read_policy(pages.ROOT / "examples" / "tidegauge.toml") == Policy(
+        projects={"*": Project()}
+    )

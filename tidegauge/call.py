@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Operation(StrEnum):
@@ -39,6 +39,20 @@ class NotCounted(StrEnum):
     """Why a stored span is no call."""
 
     WRAPPER = "wrapper"  # agent, chain, tool, workflow: kept for the trace view
+
+
+class Usage(NamedTuple):
+    """What the price of a call depends on; see Call for the fields."""
+
+    operation: Operation | None
+    provider: str | None
+    request_model: str | None
+    response_model: str | None
+    started_at: datetime
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +133,11 @@ class Call:
         as a change within the series, not as a new series without a past.
         """
         return self.request_model or self.response_model or "unknown"
+
+    @property
+    def usage(self) -> Usage:
+        """Return what the price of this call depends on."""
+        return Usage(*(getattr(self, name) for name in Usage._fields))
 
     @property
     def failed(self) -> bool:

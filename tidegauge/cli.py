@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tidegauge.commands import keys
 from tidegauge.commands.options import (
     AlertState,
     DashboardPort,
@@ -18,6 +19,7 @@ from tidegauge.commands.options import (
     GrpcPort,
     Host,
     HttpPort,
+    Insecure,
     moment,
     settings,
 )
@@ -51,6 +53,7 @@ app = typer.Typer(
     help="Watch LLM traffic: take OpenTelemetry spans in, learn what is normal, say what moved.",
     epilog="Start with: tidegauge demo. Settings: TIDEGAUGE_* variables, see docs/settings.md.",
 )
+app.add_typer(keys.app, name="keys")
 
 
 def _version(wanted: bool) -> None:
@@ -76,6 +79,7 @@ def up(
     otlp_http_port: HttpPort = None,
     otlp_grpc_port: GrpcPort = None,
     dashboard_port: DashboardPort = None,
+    insecure: Insecure = None,
 ) -> None:
     """Run collector, analyst and dashboard on this machine until Ctrl-C."""
     from tidegauge.policy import read_policy
@@ -88,6 +92,7 @@ def up(
         otlp_http_port=otlp_http_port,
         otlp_grpc_port=otlp_grpc_port,
         dashboard_port=dashboard_port,
+        insecure=insecure,
     )
     read_policy(chosen.policy_file)  # a bad one must stop the start, not the first look
     migrate.upgrade(chosen.database_url)
@@ -140,6 +145,7 @@ def collect(
     host: Host = None,
     otlp_http_port: HttpPort = None,
     otlp_grpc_port: GrpcPort = None,
+    insecure: Insecure = None,
     end_with_stdin: EndWithStdin = False,
 ) -> None:
     """Take OTLP spans in and store them; a request is acknowledged once it is committed."""
@@ -149,6 +155,7 @@ def collect(
         host=host,
         otlp_http_port=otlp_http_port,
         otlp_grpc_port=otlp_grpc_port,
+        insecure=insecure,
     )
     from collector.serve import serve
 
@@ -309,6 +316,64 @@ def alerts(
         rows.print_jsonl(found)
     else:
         rows.print_table(found, console())
+
+
+@app.command(epilog="Example: tidegauge ledger --since 7d --service checkout-bot")
+def ledger(
+    database_url: DatabaseUrl = None,
+    output: Annotated[
+        Format, typer.Option("--format", help="jsonl: everything, one object a source.")
+    ] = Format.TABLE,
+    since: Annotated[
+        str, typer.Option(help="ISO 8601 time (UTC unless it says), or an age: 2h, 7d.")
+    ] = "24h",
+    service: Annotated[str | None, typer.Option(help="Only what this service sent.")] = None,
+    project: Annotated[
+        str | None, typer.Option(help="Project (TIDEGAUGE_PROJECT).", show_default=False)
+    ] = None,
+) -> None:
+    """Print what became of the spans of each exporter: received, stored, duplicate, rejected, late.
+
+    Counts are by hour, so the first hour is counted whole.
+    """
+    from tidegauge import clock
+    from tidegauge.commands import signals
+
+    now = clock.now()
+    chosen = settings(database_url=database_url, project=project)
+    signals.print_ledger(chosen, moment(since, now), now, service, jsonl=output is Format.JSONL)
+
+
+@app.command("send-test", epilog="Example: tidegauge send-test --endpoint http://collector:4318")
+def send_test(
+    database_url: DatabaseUrl = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Address of OTLP over HTTP (http://127.0.0.1:4318).", show_default=False),
+    ] = None,
+    grpc: Annotated[
+        str | None,
+        typer.Option(help="Address of OTLP over gRPC (127.0.0.1:4317).", show_default=False),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="API key to send with; OTEL_EXPORTER_OTLP_HEADERS works too.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Send one known span through HTTP and one through gRPC, and show where each went.
+
+    Exit code 0: both arrived; 1: one did not, with the step that failed and what to do.
+    """
+    from tidegauge import clock
+    from tidegauge.commands import send_test as test
+    from tidegauge.commands.tables import console
+
+    trips = test.send(settings(database_url=database_url), endpoint, grpc, key, clock.now())
+    test.show(trips, console())
+    if not all(trip.arrived for trip in trips):
+        raise typer.Exit(1)
 
 
 def _end_with_stdin(wanted: bool) -> None:

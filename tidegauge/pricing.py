@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 
-from genai_prices import Usage, data_snapshot
+from genai_prices import Usage as Counts
+from genai_prices import data_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
-from tidegauge.call import Call, Operation
+from tidegauge.call import Call, Operation, Usage
 
 _INPUT_ONLY = (Operation.EMBEDDINGS, Operation.RERANK)
 _MANY = 1_000_000  # tokens that a rate is asked for: the list's own unit
@@ -27,18 +28,18 @@ class Rates:
 
 
 def price(call: Call) -> Call:
-    """Return the call with its cost in US dollars; None where tokens or a price are not known.
+    """Return the call with its cost in US dollars; None where tokens or a price are not known."""
+    cost = None if call.not_counted is not None else cost_usd(call.usage)
+    return call if cost is None else replace(call, cost_usd=cost)
+
+
+def cost_usd(call: Usage) -> Decimal | None:
+    """Return what a call cost in US dollars; None where tokens or a price are not known.
 
     The price is the one of the day of the call, of the model that answered where it is known.
     Prices come from the installed package; nothing is fetched.
     """
-    cost = cost_usd(call)
-    return call if cost is None else replace(call, cost_usd=cost)
-
-
-def cost_usd(call: Call) -> Decimal | None:
-    """Return what the call cost, or None."""
-    if call.not_counted is not None or call.input_tokens is None:
+    if call.input_tokens is None:
         return None
     if call.output_tokens is None and call.operation not in _INPUT_ONLY:
         return None
@@ -54,7 +55,7 @@ def cost_usd(call: Call) -> Decimal | None:
         return None  # counts that contradict each other, or a unit that the list does not price
 
 
-def _by_rates(call: Call, rates: Rates) -> Decimal | None:
+def _by_rates(call: Usage, rates: Rates) -> Decimal | None:
     read, written = call.cached_input_tokens or 0, call.cache_write_tokens or 0
     plain = (call.input_tokens or 0) - read - written
     if plain < 0:
@@ -67,9 +68,9 @@ def _by_rates(call: Call, rates: Rates) -> Decimal | None:
     )
 
 
-def _by_list(call: Call, provider: Provider, model: ModelInfo) -> Decimal:
+def _by_list(call: Usage, provider: Provider, model: ModelInfo) -> Decimal:
     """Return the cost by the list's own rules: prices that depend on how long the input is."""
-    usage = Usage(
+    usage = Counts(
         input_tokens=call.input_tokens,
         output_tokens=call.output_tokens or 0,
         cache_read_tokens=call.cached_input_tokens or 0,
@@ -95,14 +96,14 @@ def _asked(prices: ModelPrice) -> Rates | None:
     if any(isinstance(value, TieredPrices) for value in vars(prices).values()):
         return None
     return Rates(
-        input=_per_token(prices, Usage(input_tokens=_MANY)),
-        cache_read=_per_token(prices, Usage(input_tokens=_MANY, cache_read_tokens=_MANY)),
-        cache_write=_per_token(prices, Usage(input_tokens=_MANY, cache_write_tokens=_MANY)),
-        output=_per_token(prices, Usage(output_tokens=_MANY)),
+        input=_per_token(prices, Counts(input_tokens=_MANY)),
+        cache_read=_per_token(prices, Counts(input_tokens=_MANY, cache_read_tokens=_MANY)),
+        cache_write=_per_token(prices, Counts(input_tokens=_MANY, cache_write_tokens=_MANY)),
+        output=_per_token(prices, Counts(output_tokens=_MANY)),
     )
 
 
-def _per_token(prices: ModelPrice, usage: Usage) -> Decimal:
+def _per_token(prices: ModelPrice, usage: Counts) -> Decimal:
     return prices.calc_price(usage)["total_price"] / _MANY
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,14 +41,58 @@ class Settings(BaseSettings):
         "", description="Address people reach the dashboard at; links in alerts start with it."
     )
     project: str = Field("default", min_length=1, description="Project that spans belong to.")
+    require_keys: bool = Field(
+        False, description="Refuse spans without an API key on loopback too, as elsewhere."
+    )
+    insecure: bool = Field(
+        False, description="Take spans without an API key on any address, from anybody."
+    )
+    over_limit_status: str = Field(
+        "503",
+        pattern="^(503|429)$",
+        description="HTTP status for a key over its rate: 503, or 429, at which old clients drop.",
+    )
     max_body_bytes: int = Field(
         16 * 2**20, ge=1024, description="Largest request body after decompression, bytes."
     )
-    max_queue_bytes: int = Field(
-        128 * 2**20, ge=2**20, description="Bytes in flight before new requests are put off."
+    max_memory_bytes: int = Field(
+        512 * 2**20, ge=256 * 2**20, description="Memory the collector may use at any load, bytes."
+    )
+    max_queue_bytes: int | None = Field(
+        None,
+        ge=2**20,
+        description="Bytes in flight before new requests are put off; "
+        "empty: a quarter of max_memory_bytes.",
+    )
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="Open connections of each edge; empty: 1,000, or less where `ulimit -n` is low.",
+    )
+    tls_cert_file: Path | None = Field(
+        None, description="Certificate (chain) of both OTLP ports, PEM; empty: no TLS."
+    )
+    tls_key_file: Path | None = Field(None, description="Its key, PEM, without a password.")
+    tls_client_ca_file: Path | None = Field(
+        None, description="CA that must have signed the certificates of clients, PEM; empty: any."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins whose pages may send spans, like https://shop.example, "
+        "comma-separated; empty: none.",
+    )
+    readers: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="Processes that read requests; empty: one a core, four at most. 0: none "
+        "beside the collector itself, which takes 80 MB less and uses one core only.",
     )
     answer_within_s: float = Field(
         5.0, gt=0, le=8, description="A request is answered within this time, seconds."
+    )
+    content_salt: SecretStr = Field(
+        SecretStr(""), description='Makes the digests that `capture = "hash"` keeps; 16 characters.'
     )
     policy_file: Path | None = Field(None, description="A tidegauge.toml with a [policy] table.")
     analyse_every_s: float = Field(
@@ -63,12 +108,30 @@ class Settings(BaseSettings):
     )
     reviewer: str = Field("reviewer", min_length=1, description="Name verdicts are signed with.")
     log_format: str = Field("text", pattern="^(text|json)$", description="text or json.")
+    telemetry_endpoint: str = Field(
+        "",
+        description="Where Tidegauge sends spans of its own work: the base address of an OTLP/HTTP "
+        "endpoint, like http://host:4318; empty: nowhere.",
+    )
+    telemetry_sample: float = Field(
+        0.01, ge=0, le=1, description="Share of the collector's requests whose own spans are sent."
+    )
 
-    @field_validator("webhook_allow_networks", mode="before")
+    @field_validator("webhook_allow_networks", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _named_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[^/*\s]+", origin):
+                raise ValueError(
+                    f"{origin[:80]!r} is no origin: it has a scheme and a host, no path and no *"
+                )
         return value
 
     @field_validator("database_url")
@@ -77,6 +140,24 @@ class Settings(BaseSettings):
         if not value.startswith(("sqlite:///", "postgresql://")):
             raise ValueError("must start with sqlite:/// or postgresql://")
         return value
+
+    @property
+    def otlp_scheme(self) -> str:
+        """Return how the addresses of the OTLP ports begin."""
+        return "http" if self.tls_cert_file is None else "https"
+
+    @property
+    def queue_bytes(self) -> int:
+        """Return the bytes in flight before new requests are put off."""
+        return self.max_queue_bytes or self.max_memory_bytes // 4
+
+    @property
+    def reader_count(self) -> int:
+        """Return how many processes read requests."""
+        if self.readers is not None:
+            return self.readers
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        return min(cores, 4) if cores > 1 else 0
 
     @property
     def dashboard_url(self) -> str:
@@ -90,7 +171,11 @@ class BadSettings(ValueError):
     """Settings that cannot be used; the message says in one line which, and what they mean."""
 
 
-_PRIVATE = {"webhook_secret", "database_url"}  # may hold a secret or a password: never said
+_PRIVATE = {
+    "webhook_secret",
+    "content_salt",
+    "database_url",
+}  # may hold a secret or a password: never said
 
 
 def load(**given: Any) -> Settings:

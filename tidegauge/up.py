@@ -30,10 +30,7 @@ def parts(settings: Settings) -> tuple[Part, Part, Part]:
         Part(
             "collect",
             _verb("collect"),
-            lambda: (
-                answers(f"http://{host}:{settings.otlp_http_port}/healthz")
-                and listens(settings.host, settings.otlp_grpc_port)
-            ),
+            lambda: collects(settings),
         ),
         Part("analyse", _verb("analyse"), lambda: analyses(settings.database_url)),
         Part(
@@ -42,6 +39,18 @@ def parts(settings: Settings) -> tuple[Part, Part, Part]:
             lambda: answers(f"http://{host}:{settings.dashboard_port}/_stcore/health"),
         ),
     )
+
+
+def collects(settings: Settings) -> bool:
+    """Return whether the collector takes requests now.
+
+    With TLS it may ask for a certificate that we do not have: that it listens must do then.
+    """
+    if settings.tls_cert_file is not None:
+        http = listens(settings.host, settings.otlp_http_port)
+    else:
+        http = answers(f"http://{reachable(settings.host)}:{settings.otlp_http_port}/healthz")
+    return http and listens(settings.host, settings.otlp_grpc_port)
 
 
 def _verb(name: str) -> tuple[str, ...]:
@@ -164,10 +173,11 @@ def with_ports(settings: Settings, *, replace_taken: bool = False) -> Settings:
 def addresses(settings: Settings) -> list[str]:
     """Return the lines that tell a person where Tidegauge is and how to point an app at it."""
     host = reachable(settings.host)
-    http = f"http://{host}:{settings.otlp_http_port}"
+    scheme = settings.otlp_scheme
+    http = f"{scheme}://{host}:{settings.otlp_http_port}"
     return [
         f"OTLP over HTTP  {http}",
-        f"OTLP over gRPC  http://{host}:{settings.otlp_grpc_port}",
+        f"OTLP over gRPC  {scheme}://{host}:{settings.otlp_grpc_port}",
         f"Dashboard       {settings.public_url or f'http://{host}:{settings.dashboard_port}'}",
         "",
         "Point an app at it:",

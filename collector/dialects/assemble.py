@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -13,11 +14,12 @@ from collector.dialects import finish
 from collector.dialects.content import Content, has_text, system_text
 from collector.dialects.errors import error_of
 from collector.dialects.facts import Facts
-from collector.dialects.identity import identity, prompt_name
+from collector.dialects.identity import identity
+from collector.dialects.names import Named
 from collector.dialects.reading import Reading
 from collector.dialects.tokens import Tokens, audited
 from collector.raw import RawEvent, RawSpan, is_chunk_event
-from tidegauge.call import Call, Evidence, NotCounted, Operation
+from tidegauge.call import Call, Evidence, NotCounted, Operation, Usage
 
 BESIDE = "tidegauge.span"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,16 +37,28 @@ _MESSAGE_EVENTS = frozenset(
 )
 
 
-def call_of(raw: RawSpan, project: str, operation: Operation, reading: Reading) -> Call:
+Cost = Callable[[Usage], Decimal | None]  # US dollars
+
+
+def no_price(_: Usage) -> None:
+    """Price nothing."""
+
+
+def call_of(
+    raw: RawSpan, project: str, operation: Operation, reading: Reading, cost: Cost = no_price
+) -> Call:
     """Return the call that a span stands for."""
-    said, content = reading.facts, reading.content
+    said, content, told = reading.facts, reading.content, reading.named
     counted = audited(said.tokens, answered=has_text(content.output))
     truncated, evidence = _truncated(reading, counted)
-    error_type, status_code = error_of(raw)
+    error_type, status_code = error_of(raw, told)
     duration_s = _duration_s(raw)
     streaming = True if reading.first_token_s is not None else said.streaming
+    started_at = _started_at(raw)
     return Call(
-        **_frame(raw, project, duration_s, reading.dialect),
+        **_frame(raw, project, started_at, duration_s),
+        **identity(raw, told),
+        dialect=reading.dialect,
         operation=operation,
         provider=said.provider,
         request_model=said.request_model,
@@ -70,21 +84,39 @@ def call_of(raw: RawSpan, project: str, operation: Operation, reading: Reading) 
         max_tokens=said.max_tokens,
         stop_sequences=said.stop_sequences,
         output_type=said.output_type,
-        prompt_name=prompt_name(raw.attributes),
+        prompt_name=told.get("prompt_name"),
         prompt_version=said.prompt_version,
-        prompt_checksum=_prompt_checksum(said, content),
-        input_checksum=checksum(content.input) if content.input else None,
+        # What was dropped may be a part of the prompt: its checksum would tell of a new one.
+        prompt_checksum=None if raw.dropped_attributes else _prompt_checksum(said, content),
+        input_checksum=(
+            checksum(content.input) if content.input and not raw.dropped_attributes else None
+        ),
+        cost_usd=cost(
+            Usage(
+                operation=operation,
+                provider=said.provider,
+                request_model=said.request_model,
+                response_model=said.response_model,
+                started_at=started_at,
+                input_tokens=counted.input,
+                output_tokens=counted.output,
+                cached_input_tokens=counted.cache_read,
+                cache_write_tokens=counted.cache_write,
+            )
+        ),
         input=content.input,
         output=content.output,
         attributes=_attributes(raw, content.consumed),
     )
 
 
-def wrapper_of(raw: RawSpan, project: str, dialect: str) -> Call:
+def wrapper_of(raw: RawSpan, project: str, dialect: str, told: Named) -> Call:
     """Return a span that is no call: kept for the trace view, without tokens or cost."""
-    error_type, status_code = error_of(raw)
+    error_type, status_code = error_of(raw, told)
     return Call(
-        **_frame(raw, project, _duration_s(raw), dialect),
+        **_frame(raw, project, _started_at(raw), _duration_s(raw)),
+        **identity(raw, told),
+        dialect=dialect,
         not_counted=NotCounted.WRAPPER,
         error_type=error_type,
         status_code=status_code,
@@ -92,26 +124,22 @@ def wrapper_of(raw: RawSpan, project: str, dialect: str) -> Call:
     )
 
 
-def _frame(raw: RawSpan, project: str, duration_s: float, dialect: str) -> dict[str, Any]:
-    """Return what every span has: ids, times, and who it belongs to."""
-    who = identity(raw)
+def _frame(raw: RawSpan, project: str, started_at: datetime, duration_s: float) -> dict[str, Any]:
+    """Return what every span has: ids and times."""
     return {
         "project": project,
         "trace_id": raw.trace_id,
         "span_id": raw.span_id,
         "parent_span_id": raw.parent,
         "name": raw.name,
-        "started_at": _EPOCH + timedelta(microseconds=raw.start_ns // 1_000),
+        "started_at": started_at,
         "duration_s": duration_s,
         "clock_invalid": raw.clock_clamped or raw.start_ns <= 0 or raw.end_ns < raw.start_ns,
-        "dialect": dialect,
-        "service": who.service,
-        "service_version": who.service_version,
-        "environment": who.environment,
-        "use_case": who.use_case,
-        "user_id": who.user_id,
-        "session_id": who.session_id,
     }
+
+
+def _started_at(raw: RawSpan) -> datetime:
+    return _EPOCH + timedelta(microseconds=raw.start_ns // 1_000)
 
 
 def _duration_s(raw: RawSpan) -> float:
@@ -163,20 +191,34 @@ def _attributes(raw: RawSpan, consumed: frozenset[str]) -> Mapping[str, Any]:
 
     What is no attribute of the span stands under ``BESIDE``.
     """
-    kept = {key: value for key, value in raw.attributes.items() if key not in consumed}
-    events = [_event(event) for event in raw.events if _is_worth_keeping(event, consumed)]
-    beside = {
-        "resource": dict(raw.resource),
-        "scope": {"name": raw.scope_name, "version": raw.scope_version},
-        "kind": raw.kind,
-        "events": events,
-        "links": raw.links,
-        "status": {"code": raw.status, "message": raw.status_message} if raw.status else None,
-        "dropped_attributes": raw.dropped_attributes,
-        "dropped_events": raw.dropped_events,
-    }
+    kept = dict(raw.attributes)
+    for name in consumed:
+        kept.pop(name, None)
     # Under one name that is ours: an application may call an attribute "kind" or "events", too.
-    return kept | {BESIDE: {name: value for name, value in beside.items() if value}}
+    kept[BESIDE] = _beside(raw, consumed)
+    return kept
+
+
+def _beside(raw: RawSpan, consumed: frozenset[str]) -> dict[str, Any]:
+    beside: dict[str, Any] = {
+        "resource": raw.resource,
+        "scope": {"name": raw.scope_name, "version": raw.scope_version},
+    }
+    if raw.kind:
+        beside["kind"] = raw.kind
+    if raw.events:
+        events = [_event(event) for event in raw.events if _is_worth_keeping(event, consumed)]
+        if events:
+            beside["events"] = events
+    if raw.links:
+        beside["links"] = raw.links
+    if raw.status:
+        beside["status"] = {"code": raw.status, "message": raw.status_message}
+    if raw.dropped_attributes:
+        beside["dropped_attributes"] = raw.dropped_attributes
+    if raw.dropped_events:
+        beside["dropped_events"] = raw.dropped_events
+    return beside
 
 
 def _is_worth_keeping(event: RawEvent, consumed: frozenset[str]) -> bool:

@@ -77,11 +77,22 @@ def message(item: Any, role: str) -> Message:
     content = item.get("content") if parts is None else parts
     made: Message = {"role": item.get("role") or role, "content": content}
     if isinstance(content, list):
-        _take_parts(content, made)
+        if len(content) == 1 and _is_text(content[0]):  # nearly every message
+            made["content"] = content[0]["content"]
+        else:
+            _take_parts(content, made)
     for name in ("tool_calls", "tool_call_id", "finish_reason"):
         if item.get(name):
             made[name] = item[name]
     return made
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and _is_said(part.get("content"))
+
+
+def _is_said(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _take_parts(parts: list[Any], into: Message) -> None:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from collector.dialects.values import count, first, text
+from collector.dialects.names import Named
+from collector.dialects.values import count, text
 from collector.raw import RawSpan
 
 ABORTED = "aborted"  # by the client: no failure of the provider
 
 _OK, _ERROR = 1, 2  # span status
-_STATUS = ("http.response.status_code", "http.status_code")
 _STATUS_IN_TEXT = re.compile(
     r"(?:error code|status code|status|http)\W{0,3}([45]\d\d)\b", re.IGNORECASE
 )
@@ -45,20 +45,15 @@ _WORDS = tuple((family, tuple(words.split())) for family, words in _BY_WORDS)
 _FAILURES = tuple(row for row in _WORDS if row[0] != ABORTED)
 
 
-def error_of(raw: RawSpan) -> tuple[str | None, int | None]:
+def error_of(raw: RawSpan, named: Named) -> tuple[str | None, int | None]:
     """Return the kind of error, None for none, and the HTTP status where it is known."""
-    status = count(first(raw.attributes, _STATUS))
-    exception = _exception(raw)
-    kind = text(_word(raw.attributes.get("error.type"))) or text(exception.get("exception.type"))
+    status: int | None = named.get("http_status")
+    exception = _exception(raw) if raw.events else {}
+    kind = named.get("error_type") or text(exception.get("exception.type"))
     if kind is None and raw.status != _ERROR:
         return None, status
     message = f"{raw.status_message[:500]} {text(exception.get('exception.message')) or ''}"[:1_000]
     return _classified(kind or "", message, status)
-
-
-def _word(value: Any) -> Any:
-    """Return an error code as text: some senders write 429 as a number."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _exception(raw: RawSpan) -> dict[str, Any]:

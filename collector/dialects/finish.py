@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from collector.dialects.values import texts, unquoted
@@ -28,7 +29,12 @@ def reasons(value: Any) -> tuple[str, ...]:
     >>> reasons(["end_turn"]), reasons('["max_tokens"]'), reasons("FinishReason.LENGTH")
     (('stop',), ('length',), ('length',))
     """
-    return tuple(reason(word) for text in texts(value) for word in _words(unquoted(text)))
+    return tuple(found for text in texts(value) for found in _reasons_in(text))
+
+
+@lru_cache(maxsize=1_000)
+def _reasons_in(text: str) -> tuple[str, ...]:
+    return tuple(map(reason, _words(unquoted(text))))
 
 
 def _words(text: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from collector.dialects.content import Content, Message, from_otel, message, messages
 from collector.dialects.facts import facts
 from collector.dialects.finish import reasons
+from collector.dialects.names import Named, named
 from collector.dialects.reading import Reading
 from collector.dialects.timing import first_token_s
 from collector.dialects.values import decoded, first, from_json
@@ -27,18 +28,20 @@ _ROLES = {f"gen_ai.{role}.message": role for role in ("system", "user", "assista
 
 def fits(raw: RawSpan) -> bool:
     """Return whether the span speaks OTel's own conventions."""
-    return any(marker in raw.attributes for marker in _MARKERS)
+    return not raw.attributes.keys().isdisjoint(_MARKERS)
 
 
-def read(raw: RawSpan) -> Reading:
+def read(raw: RawSpan, told: Named | None = None) -> Reading:
     """Read the attributes; messages and finish reasons may also be in span events."""
+    told = named(raw.attributes) if told is None else told
     content = _content(raw)
     return Reading(
         dialect=NAME,
-        facts=facts(raw.attributes),
+        named=told,
+        facts=facts(told),
         content=content,
         finish=_finish(raw, content),
-        first_token_s=first_token_s(raw),
+        first_token_s=first_token_s(raw, told),
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from collector.dialects.content import Content, Message, from_otel, message, messages, tools
 from collector.dialects.facts import Facts, facts
 from collector.dialects.finish import reasons
+from collector.dialects.names import Named, named
 from collector.dialects.reading import Reading
 from collector.dialects.timing import first_token_s
 from collector.dialects.values import first, flag, from_json, mapping, text, unflattened
@@ -33,30 +33,31 @@ def fits(raw: RawSpan) -> bool:
     return _KIND in raw.attributes
 
 
-def read(raw: RawSpan) -> Reading:
+def read(raw: RawSpan, told: Named | None = None) -> Reading:
     """Read the attributes; the provider's whole answer in ``output.value`` fills what they lack."""
+    told = named(raw.attributes) if told is None else told
     answer = mapping(raw.attributes.get(_OUTPUT))
     parameters = mapping(first(raw.attributes, _PARAMETERS))
     return Reading(
         dialect=NAME,
-        facts=_facts(raw, parameters, answer),
+        named=told,
+        facts=_facts(raw, told, parameters, answer),
         content=from_otel(raw.attributes) or _content(raw),
         finish=_finish(raw, answer),
-        first_token_s=first_token_s(raw, _FIRST_TOKEN),
+        first_token_s=first_token_s(raw, told, _FIRST_TOKEN),
     )
 
 
-def _facts(raw: RawSpan, parameters: dict[str, Any], answer: dict[str, Any]) -> Facts:
+def _facts(raw: RawSpan, told: Named, parameters: dict[str, Any], answer: dict[str, Any]) -> Facts:
     """Read names and numbers.
 
     ``llm.model_name`` is the model that answered where there was an answer, else the one asked for.
     LangChain says ``stream: false`` while it streams: only a true is evidence.
     """
-    found = facts(raw.attributes, parameters)
+    found = facts(told, parameters)
     model = text(raw.attributes.get("llm.model_name"))
     answered = raw.status != _ERROR and _has_answer(raw)
-    return replace(
-        found,
+    return found._replace(
         request_model=found.request_model or model,
         response_model=found.response_model
         or text(answer.get("model"))

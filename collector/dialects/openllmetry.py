@@ -7,6 +7,7 @@ from typing import Any
 from collector.dialects.content import Content, Message, from_otel, message
 from collector.dialects.facts import facts
 from collector.dialects.finish import reasons
+from collector.dialects.names import Named, named
 from collector.dialects.reading import Reading
 from collector.dialects.timing import first_token_s
 from collector.dialects.values import first, from_json, unflattened
@@ -28,18 +29,20 @@ _PROMPT, _COMPLETION, _FUNCTIONS = "gen_ai.prompt.", "gen_ai.completion.", "llm.
 
 def fits(raw: RawSpan) -> bool:
     """Return whether one of Traceloop's instrumentations wrote the span."""
-    return any(marker in raw.attributes for marker in _MARKERS)
+    return not raw.attributes.keys().isdisjoint(_MARKERS)
 
 
-def read(raw: RawSpan) -> Reading:
+def read(raw: RawSpan, told: Named | None = None) -> Reading:
     """Read the attributes; the first chunk is known by the time of its event."""
+    told = named(raw.attributes) if told is None else told
     content = from_otel(raw.attributes) or _indexed(raw)
     return Reading(
         dialect=NAME,
-        facts=facts(raw.attributes),
+        named=told,
+        facts=facts(told),
         content=content,
         finish=_finish(raw, content),
-        first_token_s=first_token_s(raw, _CHUNKS),
+        first_token_s=first_token_s(raw, told, _CHUNKS),
     )
 
 

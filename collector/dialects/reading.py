@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from collector.dialects.content import Content
 from collector.dialects.facts import Facts
+from collector.dialects.names import Named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +14,7 @@ class Reading:
     """The face between the dialects, which know names, and the rules that hold for all of them."""
 
     dialect: str
+    named: Named
     facts: Facts
     content: Content
     finish: tuple[str, ...]

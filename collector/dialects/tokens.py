@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tidegauge.call import Audit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Token counts: as sent by a dialect, or after the audit.
 
     After it, input includes cached tokens and output includes reasoning.
@@ -31,22 +30,22 @@ def audited(sent: Tokens, *, answered: bool) -> Tokens:
     and are marked unsure.
     """
     if sent.input is None and sent.output is None:
-        return replace(sent, cache_read=None, cache_write=None, reasoning=None)
+        return sent._replace(cache_read=None, cache_write=None, reasoning=None)
     if answered and not sent.output:
         return _unreported(sent)
     cached = (sent.cache_read or 0) + (sent.cache_write or 0)
     fixed = _with_cached(_with_reasoning(sent), cached)
     if fixed.rule is not None:
-        return replace(fixed, audit=Audit.ADJUSTED)
+        return fixed._replace(audit=Audit.ADJUSTED)
     if _total_differs(sent):
-        return replace(sent, audit=Audit.UNSURE, rule="total_differs")
-    return replace(sent, audit=Audit.OK)
+        return sent._replace(audit=Audit.UNSURE, rule="total_differs")
+    return sent._replace(audit=Audit.OK)
 
 
 def _unreported(sent: Tokens) -> Tokens:
     """Take 0 output tokens beside an output for what they are: not reported."""
     if sent.output is None:
-        return replace(sent, audit=Audit.UNSURE, rule="output_not_reported")
+        return sent._replace(audit=Audit.UNSURE, rule="output_not_reported")
     return Tokens(input=sent.input or None, audit=Audit.UNSURE, rule="zero_with_text")
 
 
@@ -55,9 +54,9 @@ def _with_cached(sent: Tokens, cached: int) -> Tokens:
     if sent.input is None or cached == 0:
         return sent
     if cached > sent.input:
-        return replace(sent, input=sent.input + cached, rule="cached_exceed_input")
+        return sent._replace(input=sent.input + cached, rule="cached_exceed_input")
     if sent.total is not None and sent.total == sent.input + cached + (sent.output or 0):
-        return replace(sent, input=sent.input + cached, rule="total_includes_cached")
+        return sent._replace(input=sent.input + cached, rule="total_includes_cached")
     return sent
 
 
@@ -66,9 +65,9 @@ def _with_reasoning(sent: Tokens) -> Tokens:
     if sent.output is None or not sent.reasoning:
         return sent
     if sent.reasoning > sent.output:
-        return replace(sent, output=sent.output + sent.reasoning, rule="reasoning_exceeds_output")
+        return sent._replace(output=sent.output + sent.reasoning, rule="reasoning_exceeds_output")
     if sent.total is not None and sent.total == (sent.input or 0) + sent.output + sent.reasoning:
-        return replace(sent, output=sent.output + sent.reasoning, rule="total_includes_reasoning")
+        return sent._replace(output=sent.output + sent.reasoning, rule="total_includes_reasoning")
     return sent
 
 

@@ -15,11 +15,27 @@ from dashboard import connect, parts, words
 from tidegauge import clock
 from tidegauge.finding import Finding, Signal, Verdict
 from tidegauge.settings import Settings
-from tidegauge.store import jobs, migrate, normals, outbox, pages, rollups, spans
+from tidegauge.store import (
+    jobs,
+    ledger,
+    migrate,
+    normals,
+    outbox,
+    pages,
+    rollups,
+    spans,
+    token_metrics,
+)
 from tidegauge.store.engine import read
 from tidegauge.store.jobs import Run
+from tidegauge.store.ledger import Claim, Line
 from tidegauge.store.outbox import Endpoint
+from tidegauge.store.token_metrics import TokenCheck
 
+_SOMETIMES = (
+    *("Key", "Rejected", "Refused", "Late", "In the future", "Clock wrong", "Cut"),
+    *("JSON", "Dropped by SDK", "Log records", "Metric points"),
+)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -30,7 +46,9 @@ def show() -> None:
     project = connect.settings().project
     with read(connect.engine()) as db:
         last_span = spans.last_received(db, project)
-        hours = pages.counts_by_hour(db, project, clock.floor(now, clock.HOUR) - clock.DAY)
+        lines = ledger.lines(db, project, now - clock.DAY)
+        claim = ledger.claim(db, project, now - clock.DAY)
+        checks = token_metrics.compare(db, project, clock.floor(now - clock.DAY, clock.HOUR), now)
         runs = jobs.last_runs(db, now)
         endpoints = outbox.endpoints(db)
         answers = normals.read_findings(db, project)
@@ -39,7 +57,8 @@ def show() -> None:
     for warning in warnings_of(connect.settings()):
         st.warning(words.md(warning, words.SENTENCE))
     _numbers(last_span, waiting, size, now)
-    _ledger(hours)
+    _ledger(lines, claim, last_span, now)
+    _tokens(checks)
     _jobs(runs, now)
     _outbox(endpoints, now)
     _detectors(answers, now)
@@ -70,18 +89,103 @@ def _numbers(last_span: datetime | None, waiting: int, size: int, now: datetime)
     columns[2].metric("Database", words.md(words.size(size)), border=True)
 
 
-def _ledger(hours: Mapping[datetime, Mapping[str, int]]) -> None:
-    st.subheader("Ingest ledger, last 24 hours")
-    if not hours:
-        st.text("No spans were received in the last 24 hours.")
+def _ledger(lines: Sequence[Line], claim: Claim, last_span: datetime | None, now: datetime) -> None:
+    st.subheader("Claimed against stored, last 24 hours")
+    if not lines:
+        _explain_no_lines(last_span, now)
         return
-    outcomes = sorted({outcome for counts in hours.values() for outcome in counts})
-    parts.table(
-        [
-            {"Hour": words.moment(hour)} | {name: counts.get(name, 0) for name in outcomes}
-            for hour, counts in sorted(hours.items(), reverse=True)
-        ]
+    said = words.md(claim.text, words.SENTENCE)
+    if claim.stored == claim.rows:
+        st.success(said, icon=":material/check:")
+    else:
+        st.error(said, icon=":material/warning:")
+    lost = [line for line in lines if line.lost]
+    if lost:
+        st.warning(
+            f"{words.plural(len(lost), 'source')} sent what is not stored: the reason stands in "
+            "the columns Rejected and Refused, and was told to the exporter."
+        )
+    if any(line.source.service == ledger.OTHER for line in lines):
+        st.warning(
+            f"More than {ledger.MOST_SOURCES:,} exporters: new ones are counted together, as "
+            "their names seem to change all the time."
+        )
+    table = [ledger_row(line, now) for line in sorted(lines, key=lambda line: not line.lost)]
+    # What is zero everywhere would push the rest out of sight.
+    unused = {name for name in _SOMETIMES if not any(row[name] for row in table)}
+    parts.table([{name: cell for name, cell in row.items() if name not in unused} for row in table])
+    st.caption(
+        "Numbers are spans, Refused is whole requests. Received = stored + duplicate + rejected; "
+        "an exporter is told that stored and duplicate spans are kept. A duplicate is a span that "
+        "was sent again."
     )
+
+
+def _tokens(checks: Sequence[TokenCheck]) -> None:
+    """Draw the tokens of the applications' own metrics beside those of their calls."""
+    if not checks:
+        return  # nobody has to send a metric
+    st.subheader("Tokens by metrics and by calls, last 24 hours")
+    parts.table([token_row(check) for check in checks])
+    st.caption(
+        "The applications' own metric beside the sum over their calls. Below 100 %, spans are "
+        "missing; above, a call is counted twice, or the metric is not sent for every call."
+    )
+
+
+def token_row(check: TokenCheck) -> dict[str, Any]:
+    """Return the two counts of one service, model and kind of token as a row."""
+    return {
+        "Service": words.plain(check.service),
+        "Model": words.plain(check.model),
+        "Tokens": check.type.value,
+        "By its metric": check.by_metric,
+        "By its calls": check.by_calls,
+        "Calls / metric": "" if check.share is None else f"{check.share:.1%}",
+    }
+
+
+def _explain_no_lines(last_span: datetime | None, now: datetime) -> None:
+    if last_span is None:
+        parts.empty_state()
+    else:
+        st.text(
+            f"No spans were received in the last 24 hours; the last one came "
+            f"{words.ago(last_span, now)}. Does the exporter run, and does it reach the collector?"
+        )
+    st.text("A test span over HTTP and one over gRPC show where they go:")
+    st.code("tidegauge send-test", language="bash")
+
+
+def ledger_row(line: Line, now: datetime) -> dict[str, Any]:
+    """Return one source as a row of the ledger."""
+    source, counts = line.source, line.counts
+    return {
+        "State": "▲ not all stored" if line.lost else "✓ all stored",
+        "Service": words.plain(source.service or "(not read)"),
+        "Received": line.received,
+        "Stored": line.stored,
+        "Duplicate": line.duplicate,
+        "Rejected": _named(line.rejected),
+        "Refused": _named(line.refused),
+        "Late": counts.get(ledger.LATE, 0),
+        "In the future": counts.get(ledger.FUTURE, 0),
+        "Clock wrong": counts.get(ledger.CLOCK_SKEWED, 0),
+        "Cut": counts.get(ledger.ATTRIBUTES_CUT, 0),
+        "JSON": _named(line.json),
+        "Dropped by SDK": _named(line.sdk_dropped),
+        "Log records": _named(line.among(ledger.LOGS)),
+        "Metric points": _named(line.among(ledger.METRICS)),
+        "Last seen": words.ago(line.last_seen, now),
+        "SDK": words.plain(source.sdk),
+        "Exporter": words.plain(source.user_agent),
+        "Key": words.plain(source.key_id),
+    }
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    """Return counts with their reasons; empty for none."""
+    return ", ".join(f"{number:,} {words.plain(reason)}" for reason, number in counts.items())
 
 
 def _jobs(runs: Sequence[Run], now: datetime) -> None:

@@ -96,9 +96,37 @@ def upgrade() -> None:
         "ingest_count",
         sa.Column("project", sa.Text(), nullable=False),
         sa.Column("hour_s", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("source_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("project", "hour_s", "outcome"),
+        sa.PrimaryKeyConstraint("project", "hour_s", "source_id", "outcome"),
+    )
+    op.create_table(
+        "ingest_source",
+        sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("source_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("sdk", sa.Text(), nullable=False),
+        sa.Column("user_agent", sa.Text(), nullable=False),
+        sa.Column("first_seen_s", sa.BigInteger(), nullable=False),
+        sa.Column("last_seen_s", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "source_id"),
+    )
+    op.create_table(
+        "api_key",
+        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("created_s", sa.BigInteger(), nullable=False),
+        sa.Column("expires_s", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_s", sa.BigInteger(), nullable=True),
+        sa.Column("last_used_s", sa.BigInteger(), nullable=True),
+        sa.Column("spans_per_s", sa.BigInteger(), nullable=True),
+        sa.Column("bytes_per_s", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("key_id"),
     )
     op.create_table(
         "job_run",
@@ -325,6 +353,9 @@ def upgrade() -> None:
         sa.Column("prompt_checksum", sa.Text(), nullable=True),
         sa.Column("input_checksum", sa.Text(), nullable=True),
         sa.Column("cost_usd", sa.BigInteger(), nullable=True),
+        sa.Column("block_id", sa.BigInteger(), nullable=True),
+        sa.Column("block_offset", sa.Integer(), nullable=True),
+        sa.Column("block_size", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("project", "trace_id", "span_id"),
     )
     with op.batch_alter_table("span", schema=None) as batch_op:
@@ -332,13 +363,16 @@ def upgrade() -> None:
         batch_op.create_index("span_started", ["project", "started_ns"], unique=False)
 
     op.create_table(
-        "span_content",
+        "content_block",
         sa.Column("project", sa.Text(), nullable=False),
-        sa.Column("trace_id", sa.LargeBinary(), nullable=False),
-        sa.Column("span_id", sa.LargeBinary(), nullable=False),
-        sa.Column("content", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("project", "trace_id", "span_id"),
+        sa.Column("block_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("received_s", sa.BigInteger(), nullable=False),
+        sa.Column("packed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "block_id"),
     )
+    with op.batch_alter_table("content_block", schema=None) as batch_op:
+        batch_op.create_index("content_block_age", ["project", "received_s"], unique=False)
+
     op.create_table(
         "stale_minute",
         sa.Column("project", sa.Text(), nullable=False),
@@ -346,6 +380,51 @@ def upgrade() -> None:
         sa.Column("mark", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("project", "minute_s", "mark"),
     )
+    op.create_table(
+        "log_event",
+        sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("trace_id", sa.LargeBinary(), nullable=False),
+        sa.Column("span_id", sa.LargeBinary(), nullable=False),
+        sa.Column("event_id", sa.LargeBinary(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("time_ns", sa.BigInteger(), nullable=False),
+        sa.Column("received_s", sa.BigInteger(), nullable=False),
+        sa.Column("due_s", sa.BigInteger(), nullable=True),
+        sa.Column("packed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "trace_id", "span_id", "event_id"),
+    )
+    with op.batch_alter_table("log_event", schema=None) as batch_op:
+        batch_op.create_index(
+            "log_event_due",
+            ["due_s"],
+            unique=False,
+            sqlite_where=sa.text("due_s IS NOT NULL"),
+            postgresql_where=sa.text("due_s IS NOT NULL"),
+        )
+        batch_op.create_index("log_event_age", ["received_s"], unique=False)
+        batch_op.create_index("log_event_kept", ["project", "received_s"], unique=False)
+
+    op.create_table(
+        "token_point",
+        sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("stream", sa.LargeBinary(), nullable=False),
+        sa.Column("began_ns", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("hour_s", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("instance", sa.LargeBinary(), nullable=False),
+        sa.Column("first_ns", sa.BigInteger(), nullable=False),
+        sa.Column("first_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("last_ns", sa.BigInteger(), nullable=False),
+        sa.Column("last_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("request_model", sa.Text(), nullable=True),
+        sa.Column("response_model", sa.Text(), nullable=True),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("metric", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "stream", "began_ns", "hour_s"),
+    )
+    with op.batch_alter_table("token_point", schema=None) as batch_op:
+        batch_op.create_index("token_point_hour", ["project", "hour_s"], unique=False)
+
     op.create_table(
         "watermark",
         sa.Column("job", sa.Text(), nullable=False),
@@ -367,8 +446,21 @@ def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table("watched_hour")
     op.drop_table("watermark")
+    with op.batch_alter_table("token_point", schema=None) as batch_op:
+        batch_op.drop_index("token_point_hour")
+
+    op.drop_table("token_point")
+    with op.batch_alter_table("log_event", schema=None) as batch_op:
+        batch_op.drop_index("log_event_due")
+        batch_op.drop_index("log_event_age")
+        batch_op.drop_index("log_event_kept")
+
+    op.drop_table("log_event")
     op.drop_table("stale_minute")
-    op.drop_table("span_content")
+    with op.batch_alter_table("content_block", schema=None) as batch_op:
+        batch_op.drop_index("content_block_age")
+
+    op.drop_table("content_block")
     with op.batch_alter_table("span", schema=None) as batch_op:
         batch_op.drop_index("span_started")
         batch_op.drop_index("span_received")
@@ -392,7 +484,9 @@ def downgrade() -> None:
     op.drop_table("normal")
     op.drop_table("lease")
     op.drop_table("job_run")
+    op.drop_table("ingest_source")
     op.drop_table("ingest_count")
+    op.drop_table("api_key")
     op.drop_table("finding")
     op.drop_table("change")
     op.drop_table("alert_event")

@@ -26,11 +26,12 @@ from tidegauge.alert import State
 from tidegauge.call import Evidence
 from tidegauge.policy import Policy
 from tidegauge.settings import Settings
-from tidegauge.store import alerts, jobs, spans
+from tidegauge.source import Source
+from tidegauge.store import alerts, jobs, ledger, spans
 from tidegauge.store.engine import Engine, StoreBusy, read, write
 from tidegauge.store.jobs import LeaseLost
 
-EVERY_JOB = ["deliver", "detect", "learn", "roll", "tidy"]
+EVERY_JOB = ["deliver", "detect", "expire", "learn", "roll", "tidy"]
 
 
 def settings(url: str = "sqlite:///unused.db", **fields: Any) -> Settings:
@@ -82,7 +83,7 @@ def test_from_spans_to_a_signed_webhook(engine: Engine) -> None:
     with a_receiver() as receiver:
         done = run_once(engine, settings(**webhook(receiver.url)), policy, now)
 
-    assert [one.error for one in done] == [None] * 5
+    assert [one.error for one in done] == [None] * 6
     headers, body = receiver.seen[0]
     event = Webhook(SECRET).verify(body, headers)
     assert event["type"] == "alert.firing"
@@ -130,7 +131,14 @@ def test_a_broken_job_does_not_stop_the_others_and_only_its_class_is_kept(
     monkeypatch.setattr(schedule, "LOOK", look)
     done = run_once(sqlite_engine, settings(), Policy(), now)
 
-    assert [one.job for one in done] == ["roll", "learn", "detect", "deliver", "tidy"]
+    assert [one.job for one in done] == [
+        "roll",
+        "learn",
+        "detect",
+        "deliver",
+        "tidy",
+        "expire",
+    ]
     with read(sqlite_engine) as db:
         runs = {run.job: run for run in jobs.last_runs(db)}
     assert (runs["roll"].outcome, runs["roll"].error) == ("failed", "ValueError")
@@ -149,6 +157,19 @@ def test_a_failed_job_says_where_it_failed_and_not_what_it_held(
     assert "ValueError" in shown.out + shown.err
     assert "test_schedule" in shown.out + shown.err
     assert "hunter2" not in shown.out + shown.err
+
+
+def test_counts_of_the_ledger_are_kept_for_ninety_days(
+    sqlite_engine: Engine, now: datetime
+) -> None:
+    ages = {timedelta(days=89): "young", timedelta(days=91): "old"}
+    with write(sqlite_engine) as db:
+        for age, service in ages.items():
+            ledger.record(db, now - age, {(Source("p", service=service), "accepted"): 1})
+    run_once(sqlite_engine, settings(), Policy(), now)
+    with read(sqlite_engine) as db:
+        left = ledger.lines(db, "p", now - timedelta(days=100))
+    assert [line.source.service for line in left] == ["young"]
 
 
 def test_while_one_analyst_works_another_does_not(engine: Engine, now: datetime) -> None:

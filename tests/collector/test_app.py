@@ -11,11 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from google.protobuf import json_format
+from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceResponse,
-)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -120,14 +118,14 @@ BAD: dict[str, tuple[Callable[[], bytes], dict[str, str], int, str]] = {
         "too_large",
     ),
     "60,000 empty spans": (span_bomb, PROTOBUF, 413, "too_large"),
-    "nesting of 40 levels": (lambda: nested_protobuf(40), PROTOBUF, 413, "too_large"),
-    "JSON nesting of 100 levels": (lambda: deep_json(100), JSON, 413, "too_large"),
-    "JSON nesting of 100,000 levels": (lambda: deep_json(100_000), JSON, 413, "too_large"),
+    "nesting of 40 levels": (lambda: nested_protobuf(40), PROTOBUF, 400, "bad_otlp"),
+    "JSON nesting of 100 levels": (lambda: deep_json(100), JSON, 400, "bad_otlp"),
+    "JSON nesting of 100,000 levels": (lambda: deep_json(100_000), JSON, 400, "bad_otlp"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_refused_counted_and_harms_nobody(
+def test_o17_bad_input_is_refused_counted_and_harms_nobody(
     name: str, client: httpx.Client, metric: Metric, stored: Stored
 ) -> None:
     make, headers, code, reason = BAD[name]
@@ -144,7 +142,7 @@ def test_bad_input_is_refused_counted_and_harms_nobody(
     assert len(stored(body.keys[0][0])) == 4
 
 
-def test_a_refusal_speaks_the_encoding_of_its_request(client: httpx.Client) -> None:
+def test_o04_o16_a_refusal_speaks_the_encoding_of_its_request(client: httpx.Client) -> None:
     bad = client.post("/v1/traces", content=b"\xff", headers=PROTOBUF)
     assert bad.headers["content-type"] == "application/x-protobuf"
     assert Status.FromString(bad.content).code == 3
@@ -155,7 +153,7 @@ def test_a_refusal_speaks_the_encoding_of_its_request(client: httpx.Client) -> N
 @pytest.mark.parametrize(
     "ids", [("00" * 16, "01" * 8), ("01" * 16, "00" * 8), ("01" * 3, "01" * 8)]
 )
-def test_a_span_with_bad_ids_is_rejected_alone(
+def test_o13_a_span_with_bad_ids_is_rejected_alone(
     ids: tuple[str, str], client: httpx.Client, metric: Metric, stored: Stored
 ) -> None:
     body = good()
@@ -176,7 +174,7 @@ def test_a_span_with_bad_ids_is_rejected_alone(
     assert len(stored(body.keys[0][0])) == 3
 
 
-def test_a_thousand_rejected_spans_fit_a_short_answer(client: httpx.Client) -> None:
+def test_o15_a_thousand_rejected_spans_fit_a_short_answer(client: httpx.Client) -> None:
     request = ExportTraceServiceRequest()
     group = request.resource_spans.add().scope_spans.add()
     for size in range(1000):
@@ -188,7 +186,7 @@ def test_a_thousand_rejected_spans_fit_a_short_answer(client: httpx.Client) -> N
     assert len(answer.content) < 4096
 
 
-def test_json_says_the_number_of_rejected_spans_as_a_string(client: httpx.Client) -> None:
+def test_o13_json_says_the_number_of_rejected_spans_as_a_string(client: httpx.Client) -> None:
     answer = client.post("/v1/traces", json=json_body(traceId="00" * 16))
     assert answer.json()["partialSuccess"]["rejectedSpans"] == "1"
 
@@ -251,13 +249,15 @@ def test_a_negative_time_harms_no_neighbour(client: httpx.Client, stored: Stored
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/json; charset=utf-8", "Application/JSON"]
 )
-def test_an_empty_request_is_a_success_in_json(path: str, kind: str, client: httpx.Client) -> None:
+def test_o12_an_empty_request_is_a_success_in_json(
+    path: str, kind: str, client: httpx.Client
+) -> None:
     answer = client.post(path, content=b"{}", headers={"Content-Type": kind})
     assert (answer.status_code, answer.content) == (200, b"{}")
     assert answer.headers["content-type"] == "application/json"
 
 
-def test_a_full_success_is_an_empty_protobuf(client: httpx.Client) -> None:
+def test_o11_a_full_success_is_an_empty_protobuf(client: httpx.Client) -> None:
     for body in (b"", good().raw):
         answer = client.post("/v1/traces", content=body, headers=PROTOBUF)
         assert (answer.status_code, answer.content) == (200, b"")
@@ -265,7 +265,7 @@ def test_a_full_success_is_an_empty_protobuf(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "identity"])
-def test_every_encoding_stores_the_same(
+def test_o01_o48_every_encoding_stores_the_same(
     encoding: str, client: httpx.Client, stored: Stored
 ) -> None:
     body = good()
@@ -275,7 +275,7 @@ def test_every_encoding_stores_the_same(
     assert len(stored(body.keys[0][0])) == 4
 
 
-def test_a_chunked_body_needs_no_length(client: httpx.Client, stored: Stored) -> None:
+def test_o48_a_chunked_body_needs_no_length(client: httpx.Client, stored: Stored) -> None:
     body = good()
 
     def pieces() -> Iterator[bytes]:
@@ -286,13 +286,13 @@ def test_a_chunked_body_needs_no_length(client: httpx.Client, stored: Stored) ->
     assert len(stored(body.keys[0][0])) == 4
 
 
-def test_a_chunked_body_without_end_is_cut_at_the_limit(client: httpx.Client) -> None:
+def test_o08_a_chunked_body_without_end_is_cut_at_the_limit(client: httpx.Client) -> None:
     piece = bytes(2**20)
     pieces = itertools.repeat(piece, 20)
     assert client.post("/v1/traces", content=pieces, headers=PROTOBUF).status_code == 413
 
 
-def test_the_same_batch_twice_is_acknowledged_twice_and_stored_once(
+def test_o22_the_same_batch_twice_is_acknowledged_twice_and_stored_once(
     client: httpx.Client, metric: Metric, stored: Stored
 ) -> None:
     body, duplicates = good(), 'tidegauge_spans_total{outcome="duplicate"}'
@@ -304,31 +304,18 @@ def test_the_same_batch_twice_is_acknowledged_twice_and_stored_once(
     assert len(stored(body.keys[0][0])) == 4
 
 
-def test_an_unknown_path_names_the_right_ones(client: httpx.Client) -> None:
+def test_o02_an_unknown_path_names_the_right_ones(client: httpx.Client) -> None:
     for path in ("/", "/v1/traces/v1/traces", "/v1/spans"):
         answer = client.post(path, content=b"", headers=PROTOBUF)
         assert answer.status_code == 404
         assert "/v1/traces" in decoded_status(answer)
 
 
-def test_another_method_is_not_allowed(client: httpx.Client) -> None:
+def test_o02_another_method_is_not_allowed(client: httpx.Client) -> None:
     answer = client.get("/v1/traces")
     assert answer.status_code == 405
     assert answer.headers["allow"] == "POST"
     assert "GET" in decoded_status(answer)
-
-
-def test_metrics_and_logs_are_accepted_with_one_warning_each(client: httpx.Client) -> None:
-    warned = client.post("/v1/metrics", content=b"", headers=PROTOBUF)
-    partial = ExportMetricsServiceResponse.FromString(warned.content).partial_success
-    assert partial.rejected_data_points == 0
-    assert "not store" in partial.error_message
-    assert client.post("/v1/metrics/", content=b"", headers=PROTOBUF).content == b""
-
-    warned = client.post("/v1/logs", json={})
-    assert "not store" in warned.json()["partialSuccess"]["errorMessage"]
-    again = client.post("/v1/logs", content=b"", headers=PROTOBUF)
-    assert ExportLogsServiceResponse.FromString(again.content) == ExportLogsServiceResponse()
 
 
 def test_a_client_that_leaves_in_the_middle_is_counted(
@@ -362,3 +349,83 @@ def test_metrics_are_prometheus_text(client: httpx.Client) -> None:
     assert "# TYPE tidegauge_spans_total counter" in answer.text
     line = 'tidegauge_requests_total{answer="ok",protocol="http",signal="traces"}'
     assert line in answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/traces/v1/traces", "/v1/traces/v1/traces/"])
+def test_o02_a_doubled_path_is_explained(path: str, client: httpx.Client) -> None:
+    answer = client.post(path, content=b"", headers=PROTOBUF)
+    assert answer.status_code == 404
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in decoded_status(answer)
+
+
+def test_o02_profiles_are_not_taken(client: httpx.Client) -> None:
+    answer = client.post("/v1development/profiles", content=b"{}", headers=JSON)
+    assert answer.status_code == 404
+    assert "profiles are not taken" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/traces/", "/v1/traces", "//v1/traces", "/V1/traces", "/v1", "/healthz/"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS", "HEAD"])
+def test_nothing_is_ever_redirected(method: str, path: str, client: httpx.Client) -> None:
+    answer = client.request(method, path, headers=JSON)
+    assert not 300 <= answer.status_code < 400
+    if path != "/v1/traces" and path != "/v1/traces/":
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "answered"),
+    [
+        ("application/x-protobuf", "application/x-protobuf"),
+        ("Application/X-Protobuf", "application/x-protobuf"),
+        ("application/x-protobuf; charset=utf-8", "application/x-protobuf"),
+        ("application/json", "application/json"),
+        ("Application/JSON ; charset=UTF-8", "application/json"),
+    ],
+)
+def test_o03_o04_every_status_speaks_the_type_of_its_request(
+    kind: str, answered: str, client: httpx.Client
+) -> None:
+    json_sent = answered == "application/json"
+    bodies: dict[int, tuple[str, bytes, dict[str, str]]] = {
+        200: ("/v1/traces", b"{}" if json_sent else b"", {}),
+        400: ("/v1/traces", b"\xff", {}),
+        404: ("/v1/nothing", b"", {}),
+        413: ("/v1/traces", bytes(LIMIT + 1), {}),
+        415: ("/v1/traces", b"", {"Content-Encoding": "zstd"}),
+    }
+    for code, (path, content, more) in bodies.items():
+        answer = client.post(path, content=content, headers={"Content-Type": kind, **more})
+        assert answer.status_code == code
+        assert answer.headers["content-type"] == answered
+        if code != 200:
+            assert decoded_status(answer)
+
+
+def test_o16_bad_data_says_which_part_is_bad(client: httpx.Client) -> None:
+    bad = client.post("/v1/traces", content=b"\xff", headers=PROTOBUF)
+    details = BadRequest()
+    assert Status.FromString(bad.content).details[0].Unpack(details)
+    assert details.field_violations[0].field == "body"
+    bad = client.post("/v1/traces", content=b"{", headers={**JSON, **GZIP})
+    parsed = json_format.Parse(bad.content, Status())
+    assert parsed.details[0].Unpack(details)
+    assert details.field_violations[0].field == "content-encoding"
+
+
+def test_o48_every_member_of_a_gzip_body_is_read(client: httpx.Client, stored: Stored) -> None:
+    body = good()
+    packed = gzip.compress(body.raw[:100]) + gzip.compress(body.raw[100:])
+    answer = client.post("/v1/traces", content=packed, headers={**PROTOBUF, **GZIP})
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert len(stored(body.keys[0][0])) == 4
+
+
+def test_o08_a_length_beyond_the_limit_is_refused_before_the_body(client: httpx.Client) -> None:
+    host, port = client.base_url.host, client.base_url.port
+    with socket.create_connection((host, port or 0), timeout=10) as sender:
+        head = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        sender.sendall(head + b"Content-Length: %d\r\n\r\n" % (LIMIT + 1))
+        assert sender.recv(4096).startswith(b"HTTP/1.1 413 ")

@@ -35,7 +35,7 @@ def test_json_beyond_the_budget_stays_text_and_the_rest_is_read() -> None:
 
 @pytest.mark.parametrize("place", ["attribute", "list", "mapping", "event"])
 def test_json_is_counted_wherever_it_stands(place: str) -> None:
-    text = "[" + "{}," * 50
+    text = "[" + "{}," * 150
     value = {"list": [text], "mapping": {"a": [text]}}.get(place, text)
     event = RawEvent("e", NANO, {"x": value})
     raw = a_raw_span(events=(event,)) if place == "event" else a_raw_span({"x": value})
@@ -50,7 +50,7 @@ _WORST = """
 import resource, sys
 from datetime import UTC, datetime
 sys.path.insert(0, {root!r})
-from collector import redact
+from collector.capture import Plan
 from collector.intake import take_in
 from collector.sender import Sender
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -65,7 +65,7 @@ assert len(body) > 14 * 2**20
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before = peak()
-batch = take_in(body, json=False, encoding=None, sender=Sender("p"), rules=redact.DEFAULT,
+batch = take_in(body, json=False, encoding=None, sender=Sender("p"), plan=Plan(),
                 received_at=datetime.now(UTC))
 assert len(batch.calls) == 300, batch.rejected
 print(peak() - before)

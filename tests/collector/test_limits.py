@@ -7,23 +7,33 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.limits import (
+    DEFAULT,
     BadEncoding,
     BadOtlp,
     Limits,
     TooLarge,
     _brackets,
     inflate,
-    walk,
     walk_json,
 )
+from collector.otlp import Decoded, read_spans
 
 MIB = 1024 * 1024
+
+
+def read(body: bytes, limits: Limits = DEFAULT) -> Decoded:
+    return read_spans(body, json=False, limits=limits)
+
+
+def resident_mib() -> float:
+    return psutil.Process().memory_info().rss / MIB
 
 
 def varint(number: int) -> bytes:
@@ -38,12 +48,15 @@ def message(field: int, content: bytes) -> bytes:
     return varint(field << 3 | 2) + varint(len(content)) + content
 
 
+IDS = message(1, b"t" * 16) + message(2, b"s" * 8)
+
+
 def in_scope(scope_spans: bytes) -> bytes:
     return message(1, message(2, scope_spans))
 
 
 def in_span(span: bytes) -> bytes:
-    return in_scope(message(2, span))
+    return in_scope(message(2, IDS + span))
 
 
 def attribute(value: bytes) -> bytes:
@@ -78,10 +91,13 @@ BOMBS = {
     "empty events in one span": (in_span(message(11, b"") * MIB), "fields"),
     "empty links in one span": (in_span(message(13, b"") * MIB), "fields"),
     "attributes of one event": (in_span(message(11, message(3, b"") * MIB)), "fields"),
-    "attributes of one link": (in_span(message(13, message(4, b"") * MIB)), "fields"),
     "attributes of one resource": (message(1, message(1, message(1, b"") * MIB)), "fields"),
     "attributes of one scope": (in_scope(message(1, message(3, b"") * MIB)), "fields"),
-    "keys of one entity": (message(1, message(1, message(3, message(3, b"") * MIB))), "fields"),
+}
+UNREAD = {
+    "attributes of one link": in_span(message(13, message(4, b"") * (8 * MIB))),
+    "keys of one entity": message(1, message(1, message(3, message(3, b"") * (8 * MIB)))),
+    "fields that do not exist": in_span(message(99, b"") * (8 * MIB)),
 }
 
 
@@ -91,17 +107,25 @@ def test_a_small_body_that_would_become_gigabytes_is_refused_by_its_count(bomb: 
     squeezed = gzip.compress(body, compresslevel=1)
 
     with pytest.raises(TooLarge, match=budget) as refused:
-        walk(inflate(squeezed, "gzip", 17 * MIB))
+        read(inflate(squeezed, "gzip", 17 * MIB))
 
     assert refused.value.budget == budget
 
 
+@pytest.mark.parametrize("bomb", UNREAD)
+def test_what_is_never_read_takes_no_memory_however_much_there_is_of_it(bomb: str) -> None:
+    before = resident_mib()
+    with suppress(TooLarge):
+        read(UNREAD[bomb])
+    assert resident_mib() - before < 100
+
+
 @pytest.mark.parametrize("wrap", [array_of, map_of])
 def test_values_may_be_32_deep_and_no_deeper(wrap: Callable[[bytes], bytes]) -> None:
-    walk(in_span(attribute(nested(32, wrap))))
+    read(in_span(attribute(nested(32, wrap))))
 
-    with pytest.raises(TooLarge, match="levels of nested values"):
-        walk(in_span(attribute(nested(33, wrap))))
+    with pytest.raises(BadOtlp, match="32 levels deep"):
+        read(in_span(attribute(nested(33, wrap))))
 
 
 def test_a_bomb_behind_a_size_of_three_bytes_is_not_taken_for_a_plain_value() -> None:
@@ -110,14 +134,14 @@ def test_a_bomb_behind_a_size_of_three_bytes_is_not_taken_for_a_plain_value() ->
     assert len(varint(len(value))) == 3
 
     with pytest.raises(TooLarge):
-        walk(in_span(attribute(value)), Limits(fields=10_000))
+        read(in_span(attribute(value)), Limits(fields=10_000))
 
 
 def test_a_bomb_inside_a_group_is_counted() -> None:
     group = b"\x0b" + message(2, b"") * 100 + b"\x0c"
 
     with pytest.raises(TooLarge):
-        walk(in_scope(group), Limits(spans=50))
+        read(in_scope(group), Limits(spans=50))
 
 
 def test_an_ordinary_request_passes_and_every_field_is_counted() -> None:
@@ -127,17 +151,17 @@ def test_an_ordinary_request_passes_and_every_field_is_counted() -> None:
     for key in "abc":
         span.attributes.add(key=key).value.string_value = "x" * 300
     body = request.SerializeToString()
-    fields = 1 + 1 + 1 + 4 + 3 * 4
+    fields = 1 + 1 + 1 + 3  # resource spans, scope spans, span, attributes
 
-    walk(body, Limits(fields=fields))
+    read(body, Limits(fields=fields))
 
     with pytest.raises(TooLarge, match="fields"):
-        walk(body, Limits(fields=fields - 1))
+        read(body, Limits(fields=fields - 1))
 
 
 def test_a_body_that_is_cut_off_is_bad_otlp() -> None:
     with pytest.raises(BadOtlp):
-        walk(in_span(attribute(nested(3)))[:-1])
+        read(in_span(attribute(nested(3)))[:-1])
 
 
 @pytest.mark.parametrize("levels", [1, 32])
@@ -154,7 +178,7 @@ def json_span(value: str) -> bytes:
 
 
 def test_json_that_is_nested_without_end_is_refused() -> None:
-    with pytest.raises(TooLarge, match="levels"):
+    with pytest.raises(BadOtlp, match="levels deep"):
         walk_json(json_span("[" * 1_000 + "]" * 1_000))
 
 
@@ -233,7 +257,7 @@ def test_an_encoding_we_do_not_speak_is_named() -> None:
 
 @given(st.binary(max_size=400))
 def test_no_bytes_make_the_walk_fail_in_another_way(body: bytes) -> None:
-    for check in (walk, walk_json):
+    for check in (read, walk_json):
         with suppress(TooLarge, BadOtlp):
             check(body, Limits(fields=50, spans=5))
 

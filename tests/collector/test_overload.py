@@ -11,13 +11,18 @@ import pytest
 
 from bench.bodies import build
 from collector.app import create_app
+from collector.auth import Gate, Rule
+from collector.capture import Plans
 from collector.desk import Desk
 from collector.health import Doctor
 from collector.inflight import InFlight
 from collector.limits import DEFAULT as BOUNDS
 from collector.metrics import Metrics
-from collector.redact import DEFAULT as RULES
+from collector.readers import Readers, Rulebook
+from collector.reading import Pace, Reading
+from collector.signals import Signals
 from collector.writer import Writer
+from tidegauge.policy import Policy
 from tidegauge.store.engine import Engine, open_engine, write
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
@@ -38,16 +43,25 @@ class Parts:
             self.in_flight,
             self.metrics,
             project="p",
-            rules=RULES,
-            bounds=BOUNDS,
+            gate=Gate(engine, Rule.OPEN, clock=lambda: now, metrics=self.metrics),
+            signals=Signals(
+                engine,
+                plan_of=Plans(Policy()).of,
+                bounds=BOUNDS,
+                clock=lambda: now,
+                note=self.writer.note,
+                metrics=self.metrics,
+            ),
+            readers=Readers(0, Rulebook(Policy(), "", BOUNDS)),
+            max_bytes=BOUNDS.body_bytes,
             answer_within_s=5,
             clock=lambda: now,
         )
-        self.doctor = Doctor(engine, self.writer)
+        self.doctor = Doctor(engine, self.writer, self.in_flight, self.metrics)
 
     def post(self, content: bytes | AsyncIterator[bytes]) -> httpx.Response:
         async def send() -> httpx.Response:
-            app = create_app(self.desk, self.doctor, body_within_s=0.2)
+            app = create_app(self.desk, self.doctor, reading=Reading(Pace(within_s=0.2)))
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
                 return await client.post("/v1/traces", content=content, headers=PROTOBUF)

@@ -190,6 +190,18 @@ def test_charts_are_drawn_in_our_palette_under_our_policy(
     assert max(line) > 200
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_system_page_says_whether_claims_and_rows_agree(visit: Open, scheme: str) -> None:
+    page = visit("system", scheme=scheme)
+    expect(
+        page.get_by_role("heading", name="Claimed against stored, last 24 hours")
+    ).to_be_visible()
+    expect(page.get_by_text("Claimed as stored: 1,260")).to_be_visible()
+    expect(page.get_by_text("1 source sent what is not stored")).to_be_visible()
+    rests(page)
+    expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible()
+
+
 def test_an_alert_s_link_opens_it(visit: Open, url: str) -> None:
     engine = open_engine(url)
     with read(engine) as db:

@@ -17,6 +17,7 @@ from tidegauge.call import Call, NotCounted
 from tidegauge.clock import DAY, HOUR, MINUTE, floor
 from tidegauge.finding import Change, Finding, Series, Signal, Verdict
 from tidegauge.normal import HOURS_OF_PROFILE, Normal
+from tidegauge.source import Source
 from tidegauge.store import alerts, changes, jobs, ledger, normals, outbox, reviews, rollups, spans
 from tidegauge.store.engine import Connection, Engine, write
 from tidegauge.store.reviews import FlaggedItem
@@ -225,9 +226,11 @@ def _flags(db: Connection, made: list[Call], now: datetime) -> None:
 
 
 def _work(db: Connection, now: datetime) -> None:
-    outcomes = {"accepted": 1260, "duplicate": 3, "rejected:bad_ids": 1}
-    for back in range(5):
-        ledger.count(db, "default", now - back * HOUR, outcomes)
+    sdk, agent = "python/opentelemetry 1.45.2", "OTel-OTLP-Exporter-Python/1.45.2"
+    bot, search, digest = (Source("default", "", s.service, sdk, agent) for s in USUAL)
+    counts = {(one, "accepted"): 7 * 60 for one in (bot, search, digest)}
+    more = {(bot, "duplicate"): 3, (bot, "rejected:bad_span_id"): 1, (digest, "late"): 2}
+    ledger.record(db, now - timedelta(seconds=4), counts | more)
     for job, looked in (("rollup", 42), ("detect", 36), ("deliver", 0)):
         jobs.start(db, job, now - timedelta(seconds=40))
         jobs.finish(

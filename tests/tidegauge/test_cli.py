@@ -36,6 +36,8 @@ VERBS = (
     "check",
     "calls",
     "alerts",
+    "ledger",
+    "send-test",
 )
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tidegauge.policy import BadPolicy, Policy, policy_of, read_policy
+from tidegauge.policy import (
+    BadPolicy,
+    Capture,
+    Policy,
+    Project,
+    knobs,
+    policy_of,
+    projects_of,
+    read_policy,
+)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -31,9 +39,7 @@ def test_what_the_file_names_replaces_the_default_and_nothing_else(tmp_path: Pat
 
 
 def test_every_key_takes_its_own_default() -> None:
-    defaults = {field.name: field.default for field in fields(Policy)}
-
-    assert policy_of(defaults) == Policy()
+    assert policy_of(knobs()) == Policy()
 
 
 def test_an_unknown_key_is_named_beside_those_that_are_known() -> None:
@@ -77,7 +83,14 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["policy = 5\n", "[[policy]]\nmin_calls = 5\n", "[polciy]\nmin_calls = 5\n", "min_calls = 5\n"],
+    [
+        "policy = 5\n",
+        "projects = 5\n",
+        "[projects]\nshop = 5\n",
+        "[[policy]]\nmin_calls = 5\n",
+        "[polciy]\nmin_calls = 5\n",
+        "min_calls = 5\n",
+    ],
 )
 def test_a_policy_outside_of_its_table_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadPolicy, match=r"tidegauge\.toml"):
@@ -94,3 +107,64 @@ def test_a_number_that_is_none_is_refused(value: float) -> None:
 def test_a_window_without_length_is_refused(value: list[int]) -> None:
     with pytest.raises(BadPolicy, match="'windows_min'"):
         policy_of({"windows_min": value})
+
+
+def test_a_project_has_the_keys_it_names_and_else_those_for_all(tmp_path: Path) -> None:
+    text = """
+    [policy]
+    min_calls = 40
+    [projects."*"]
+    content_days = 7
+    redact_names = ["iban"]
+    [projects.shop]
+    capture = "hash"
+    numbers_days = 90
+    redact_patterns = ['CUST-\\d+']
+    """
+
+    policy = read_policy(written(tmp_path, text))
+
+    assert policy.min_calls == 40
+    assert policy.project("other") == Project(content_days=7, redact_names=("iban",))
+    assert policy.project("shop") == Project(
+        capture=Capture.HASH,
+        content_days=7,
+        numbers_days=90,
+        redact_names=("iban",),
+        redact_patterns=(r"CUST-\d+",),
+    )
+
+
+def test_without_a_table_a_project_keeps_everything_for_the_usual_time() -> None:
+    assert Policy().project("any") == Project()
+    assert projects_of({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fix"),
+    [
+        ("capture", "none", "one of full, redacted, hash, off"),
+        ("capture", 1, "one of full"),
+        ("content_days", 0, "1 to 36500 days"),
+        ("content_days", True, "1 to 36500 days"),
+        ("content_days", 1.5, "1 to 36500 days"),
+        ("numbers_days", "400", "1 to 36500 days"),
+        ("redact_names", "iban", "a list of texts"),
+        ("redact_patterns", [1], "a list of texts"),
+    ],
+)
+def test_a_wrong_key_of_a_project_says_what_it_should_be(key: str, value: Any, fix: str) -> None:
+    with pytest.raises(BadPolicy, match=rf"here: \[projects.shop\]: '{key}' must be {fix}"):
+        projects_of({"shop": {key: value}}, "here")
+
+
+def test_an_unknown_key_of_a_project_is_named() -> None:
+    with pytest.raises(
+        BadPolicy, match=r"\[projects.shop\]: unknown key 'keep'; known are capture"
+    ):
+        projects_of({"shop": {"keep": 1}})
+
+
+def test_content_is_not_kept_longer_than_its_numbers() -> None:
+    with pytest.raises(BadPolicy, match="'numbers_days' must not be less than 'content_days'"):
+        projects_of({"shop": {"numbers_days": 20}})

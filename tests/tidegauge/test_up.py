@@ -26,6 +26,7 @@ from tidegauge.up import (
     analyses,
     answers,
     check_ports,
+    collects,
     environment,
     with_ports,
 )
@@ -202,3 +203,23 @@ def test_a_wrong_webhook_secret_ends_the_start_with_the_reason(up: Callable[...,
     assert "analyse   | tidegauge: the webhook secret must be whsec_ and base64" in said
     assert said.endswith("tidegauge: analyse refused to start; its line above says why\n")
     assert "Traceback" not in said
+
+
+def test_a_collector_with_tls_is_up_once_it_listens(tmp_path: Path) -> None:
+    """It may ask for a certificate that we do not have: nothing more can be asked of it."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as http,
+        socket.create_server(("127.0.0.1", 0)) as rpc,
+    ):
+        settings = Settings(
+            otlp_http_port=http.getsockname()[1],
+            otlp_grpc_port=rpc.getsockname()[1],
+            tls_cert_file=tmp_path / "server.pem",
+            tls_key_file=tmp_path / "server.key",
+        )
+        assert collects(settings)
+        assert any(
+            line.endswith(f"https://127.0.0.1:{settings.otlp_http_port}")
+            for line in addresses(settings)
+        )
+    assert not collects(settings)

@@ -19,7 +19,11 @@ _MANY_STALE = 1000  # minutes; an analyst that runs is never this far behind for
 _MISSED_LOOKS = 10  # a job of every look that has not run for so many has stopped
 _SLOW_LOOK = timedelta(minutes=1)  # a look may take this long, however often one is asked for
 #: The jobs with a cadence of their own, and how long after their last run they count as stopped.
-_STOPPED_AFTER = {"deliver": timedelta(minutes=5), "tidy": timedelta(hours=3)}
+_STOPPED_AFTER = {
+    "deliver": timedelta(minutes=5),
+    "expire": timedelta(minutes=5),
+    "tidy": timedelta(hours=3),
+}
 
 
 class Health(StrEnum):

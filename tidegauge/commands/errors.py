@@ -26,8 +26,9 @@ def _of_the_webhook(error: Exception) -> str | None:
 def _of_the_store(error: Exception) -> str | None:
     # Late: a verb that does not touch the store must not wait for SQLAlchemy to load.
     from tidegauge.store.engine import StoreBusy, StoreUnusable
+    from tidegauge.store.keys import KeyRefused
 
-    if isinstance(error, StoreUnusable):
+    if isinstance(error, StoreUnusable | KeyRefused):
         return str(error)
     if isinstance(error, StoreBusy):
         return f"the database does not answer: {error}; check that it runs, then try again"

@@ -20,6 +20,8 @@ __all__ = [
     "GrpcPort",
     "Host",
     "HttpPort",
+    "Insecure",
+    "duration",
     "moment",
     "settings",
 ]
@@ -44,10 +46,15 @@ GrpcPort = Annotated[
 DashboardPort = Annotated[
     int | None, typer.Option(help="Port of the dashboard (8501).", show_default=False)
 ]
+Insecure = Annotated[
+    bool | None,
+    typer.Option("--insecure", help="Take spans without a key on any address, from anybody."),
+]
 #: A child ends with its supervisor, even when that one is killed: its standard input ends then.
 EndWithStdin = Annotated[bool, typer.Option("--end-with-stdin", hidden=True)]
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_LONGEST = timedelta(days=3660)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -64,6 +71,24 @@ class AlertState(StrEnum):
     FIRING = "firing"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
+
+
+def duration(text: str) -> timedelta:
+    """Return the length of time that ``text`` means, which may not be nothing.
+
+    >>> duration("90d")
+    datetime.timedelta(days=90)
+    """
+    found = _AGO.fullmatch(text.strip())
+    try:
+        length = timedelta(**{_UNITS[found[2]]: float(found[1])}) if found else None
+    except OverflowError:
+        length = None
+    if not length or length > _LONGEST:
+        raise typer.BadParameter(
+            f"'{text}' is no length of time; use 30m, 12h, 90d or 52w, at most ten years"
+        )
+    return length
 
 
 def moment(text: str, now: datetime) -> datetime:

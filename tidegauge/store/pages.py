@@ -16,7 +16,7 @@ from tidegauge.histogram import Histogram
 from tidegauge.normal import Normal
 from tidegauge.store.engine import Connection
 from tidegauge.store.rollups import series_id, series_of
-from tidegauge.store.schema import ingest_count, normal, rollup
+from tidegauge.store.schema import normal, rollup
 from tidegauge.store.shapes import merge_packed
 from tidegauge.store.times import from_s, to_s
 
@@ -119,17 +119,6 @@ def read_normal(
         version=row.version,
     )
     return learned, orjson.loads(row.state)
-
-
-def counts_by_hour(db: Connection, project: str, since: datetime) -> dict[datetime, dict[str, int]]:
-    """Return the ingest ledger from the hour ``since`` on: hour, outcome, how many."""
-    query = select(ingest_count).where(
-        ingest_count.c.project == project, ingest_count.c.hour_s >= to_s(since)
-    )
-    hours: dict[datetime, dict[str, int]] = {}
-    for row in db.execute(query.order_by(ingest_count.c.hour_s, ingest_count.c.outcome)):
-        hours.setdefault(from_s(row.hour_s), {})[row.outcome] = row._mapping["count"]
-    return hours
 
 
 def database_bytes(db: Connection) -> int:

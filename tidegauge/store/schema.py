@@ -98,21 +98,28 @@ span = Table(
     Column("prompt_checksum", Text),
     Column("input_checksum", Text),
     Column("cost_usd", NanoUsd),
+    # Where the content stands: bytes of JSON in a block. NULL: there is none, or no longer.
+    Column("block_id", BigInteger),
+    Column("block_offset", Integer),
+    Column("block_size", Integer),
 )
 # For store/spans.py window(), calls() and the Requests page: always one project, by time.
 Index("span_started", span.c.project, span.c.started_ns)
 # For store/spans.py last_received(). Spans come in its order, so each is added at its end.
 Index("span_received", span.c.project, span.c.received_s)
 
-# Prompts, outputs and all other attributes: compressed JSON, apart from the row statistics read.
-span_content = Table(
-    "span_content",
+# Prompts, outputs and all other attributes, apart from the row that statistics read. Many calls
+# share a block: compressed together they take half, and a block is one row to write and to delete.
+content_block = Table(
+    "content_block",
     metadata,
     Column("project", Text, primary_key=True),
-    Column("trace_id", LargeBinary, primary_key=True),
-    Column("span_id", LargeBinary, primary_key=True),
-    Column("content", LargeBinary, nullable=False),  # zstd of {"input","output","attributes",...}
+    Column("block_id", BigInteger, primary_key=True, autoincrement=False),  # random
+    Column("received_s", BigInteger, nullable=False),  # for retention
+    Column("packed", LargeBinary, nullable=False),  # zstd of JSON objects, one after the other
 )
+# For store/retention.py: the oldest blocks of a project.
+Index("content_block_age", content_block.c.project, content_block.c.received_s)
 
 # A minute whose rollups no longer tell the truth. One row per writing transaction and minute: a
 # row is only ever inserted and deleted, so writers never wait for each other here.
@@ -123,6 +130,55 @@ stale_minute = Table(
     Column("minute_s", BigInteger, primary_key=True),
     Column("mark", Text, primary_key=True),  # unique per transaction
 )
+
+# Log records that tell more of a span, until they are joined to it; evaluations for longer.
+log_event = Table(
+    "log_event",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("trace_id", LargeBinary, primary_key=True),  # empty: of no span
+    Column("span_id", LargeBinary, primary_key=True),
+    Column("event_id", LargeBinary, primary_key=True),  # a hash: the same record is one row
+    Column("name", Text, nullable=False),
+    Column("time_ns", BigInteger, nullable=False),
+    Column("received_s", BigInteger, nullable=False),
+    Column("due_s", BigInteger),  # look for its span then; NULL: joined, or nothing to join
+    Column("packed", LargeBinary, nullable=False),  # zstd of JSON: attributes, body
+)
+# For store/events.py due().
+Index(
+    "log_event_due",
+    log_event.c.due_s,
+    sqlite_where=log_event.c.due_s.is_not(None),
+    postgresql_where=log_event.c.due_s.is_not(None),
+)
+# For store/events.py prune().
+Index("log_event_age", log_event.c.received_s)
+# For store/retention.py: the oldest events of a project.
+Index("log_event_kept", log_event.c.project, log_event.c.received_s)
+
+# What an application's own metrics say of its tokens: a row per stream, start and hour. A stream
+# counts on from its start, so the newest point of an hour says all; a second one changes nothing.
+token_point = Table(
+    "token_point",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("stream", LargeBinary, primary_key=True),  # hash of resource, scope, metric, attributes
+    Column("began_ns", BigInteger, primary_key=True, autoincrement=False),  # another: a reset
+    Column("hour_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("instance", LargeBinary, nullable=False),  # hash of the resource
+    Column("first_ns", BigInteger, nullable=False),
+    Column("first_tokens", BigInteger, nullable=False),  # since began_ns, at first_ns
+    Column("last_ns", BigInteger, nullable=False),
+    Column("last_tokens", BigInteger, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("request_model", Text),
+    Column("response_model", Text),
+    Column("type", Text, nullable=False),  # input, output
+    Column("metric", Text, nullable=False),
+)
+# For store/token_metrics.py: the hours of a project.
+Index("token_point_hour", token_point.c.project, token_point.c.hour_s)
 
 # The names behind a series_id (a hash of them, so that no counter is needed).
 series = Table(
@@ -398,13 +454,44 @@ lease = Table(
     Column("until_s", Float, nullable=False),
 )
 
-# What the collectors took in, by hour; the ledger of the System page.
+# Who may send or read. Of a secret only its SHA-256 is kept. Keys are few: no index but the id's.
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("key_id", Text, primary_key=True),  # random
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),  # ingest, read, admin
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("created_s", BigInteger, nullable=False),
+    Column("expires_s", BigInteger),  # NULL: never
+    Column("revoked_s", BigInteger),
+    Column("last_used_s", BigInteger),  # written at most once a minute
+    Column("spans_per_s", BigInteger),  # NULL: no limit
+    Column("bytes_per_s", BigInteger),
+)
+
+# Who sends: one row per project, key, service and SDK, at most store/ledger.py MOST_SOURCES each.
+ingest_source = Table(
+    "ingest_source",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("source_id", BigInteger, primary_key=True, autoincrement=False),  # a hash of the names
+    Column("key_id", Text, nullable=False),  # empty: without a key
+    Column("service", Text, nullable=False),  # empty: refused before it was read
+    Column("sdk", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("first_seen_s", BigInteger, nullable=False),
+    Column("last_seen_s", BigInteger, nullable=False),
+)
+
+# What the collectors took in, by hour; written in the transaction of the spans it counts.
 ingest_count = Table(
     "ingest_count",
     metadata,
     Column("project", Text, primary_key=True),
     Column("hour_s", BigInteger, primary_key=True, autoincrement=False),
-    # Spans: accepted, duplicate, rejected:<reason>. Whole requests: refused:<reason>.
-    Column("outcome", Text, primary_key=True),
+    Column("source_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("outcome", Text, primary_key=True),  # the words of store/ledger.py
     Column("count", BigInteger, nullable=False),
 )

@@ -6,75 +6,61 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import islice
+from operator import itemgetter
+from typing import Any, TypeVar
 
-import orjson
-import zstandard
-from sqlalchemy import Row, Select, and_, func, select, tuple_
+from sqlalchemy import Row, Select, func, select, tuple_
 
-from tidegauge.call import Audit, Call, Evidence, NotCounted, Operation
-from tidegauge.store.engine import Connection, Engine, insert_into, read
-from tidegauge.store.schema import span, span_content, stale_minute
+from tidegauge.call import Call
+from tidegauge.store.bulk import insert_new
+from tidegauge.store.contents import pack, to_json, unpack
+from tidegauge.store.engine import Connection, Engine, read
+from tidegauge.store.rows import (
+    COLUMNS,
+    NS,
+    Values,
+    call_of,
+    from_ns,
+    place_of,
+    row_of,
+    to_ns,
+    values_of,
+)
+from tidegauge.store.schema import content_block, span, stale_minute
 
-_NS = 1_000_000_000
-_MINUTE_NS = 60 * _NS
+__all__ = [
+    "Filter",
+    "calls",
+    "count",
+    "from_ns",
+    "insert",
+    "insert_each",
+    "last_received",
+    "numbers",
+    "pages",
+    "to_ns",
+    "trace",
+]
+
+_MINUTE_NS = 60 * NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGE = 1000  # rows fetched in one transaction: a longer one keeps the SQLite log from shrinking
 
-# Call's fields that are columns as they are, by the same name.
-_PLAIN = (
-    "project",
-    "name",
-    "duration_s",
-    "clock_invalid",
-    "service",
-    "service_version",
-    "environment",
-    "use_case",
-    "model",
-    "user_id",
-    "session_id",
-    "dialect",
-    "operation",
-    "provider",
-    "request_model",
-    "response_model",
-    "response_id",
-    "input_tokens",
-    "output_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "tokens_audit",
-    "tokens_audit_rule",
-    "streaming",
-    "time_to_first_token_s",
-    "time_per_output_token_s",
-    "truncated",
-    "truncation_evidence",
-    "error_type",
-    "status_code",
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "output_type",
-    "output_valid",
-    "repetition",
-    "prompt_name",
-    "prompt_version",
-    "prompt_checksum",
-    "input_checksum",
-    "cost_usd",
-    "not_counted",
+_BLOCKS = 200  # read at once: some 3 MB
+_KEYS_ASKED = 500  # in one statement
+_BLOCK_COLUMNS = ("project", "block_id", "received_s", "packed")
+_row_key = itemgetter(*map(COLUMNS.index, ("project", "trace_id", "span_id")))
+_project = itemgetter(COLUMNS.index("project"))
+_row_minute = itemgetter(
+    *map(COLUMNS.index, ("project", "started_ns", "not_counted", "clock_invalid"))
 )
-_READ_PLAIN = tuple(name for name in _PLAIN if name != "model")
-_ENUMS = {
-    "operation": Operation,
-    "tokens_audit": Audit,
-    "truncation_evidence": Evidence,
-    "not_counted": NotCounted,
-}
+_row_mark = itemgetter(
+    *map(COLUMNS.index, ("project", "trace_id", "span_id", "block_id", "block_offset"))
+)
 _KEY = (span.c.project, span.c.trace_id, span.c.span_id)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,22 +81,32 @@ class Filter:
 
 
 def insert(db: Connection, calls: Sequence[Call], *, received_at: datetime) -> int:
-    """Store ``calls`` and return how many were new; one that is there already changes nothing.
+    """Store ``calls`` and return how many were new; one that is there already changes nothing."""
+    rows = [values_of(call) for call in calls]
+    return sum(insert_each(db, rows, [to_json(call) for call in calls], received_at=received_at))
+
+
+def insert_each(
+    db: Connection, values: Sequence[Values], contents: Sequence[bytes], *, received_at: datetime
+) -> list[bool]:
+    """Store calls, as ``values_of`` and ``to_json`` give them; return for each whether it was new.
 
     Also marks the minutes whose rollups are now out of date, in the same transaction.
     """
-    if not calls:
-        return 0
+    if not values:
+        return []
+    blocks, places = pack(contents, list(map(_project, values)))
+    received_s = to_ns(received_at) // NS
+    rows = [row_of(one, place, received_s) for one, place in zip(values, places, strict=True)]
     # In one order everywhere: two writers that hold the same keys in another order would deadlock.
-    ordered = sorted(calls, key=lambda call: (call.project, call.trace_id, call.span_id))
-    rows = [_row(call, received_at) for call in ordered]
-    statement = insert_into(db, span).on_conflict_do_nothing()
-    # Without the option SQLAlchemy gives -1 for many rows at once on PostgreSQL.
-    new = db.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
-    if new:
-        db.execute(insert_into(db, span_content).on_conflict_do_nothing(), _contents(ordered))
-        _mark_stale(db, ordered)
-    return int(new)
+    new = insert_new(db, span, COLUMNS, sorted(rows, key=_row_key))
+    if new == 0:
+        return [False] * len(rows)
+    members = [(_project(rows[block.members[0]]), block) for block in blocks]
+    block_rows = [(name, block.block_id, received_s, block.packed) for name, block in members]
+    insert_new(db, content_block, _BLOCK_COLUMNS, block_rows)
+    _mark_stale(db, rows)
+    return [True] * len(rows) if new == len(rows) else _are_ours(db, rows)
 
 
 def calls(
@@ -123,8 +119,8 @@ def calls(
     offset: int = 0,
 ) -> list[Call]:
     """Return the spans that ``wanted`` describes, with their content, by start time."""
-    query = _filtered(_with_content(), project, wanted)
-    return [_call(row) for row in db.execute(_ordered(query, newest_first, limit).offset(offset))]
+    query = _filtered(select(span), project, wanted)
+    return _with_content(db, db.execute(_ordered(query, newest_first, limit).offset(offset)).all())
 
 
 def pages(engine: Engine, project: str, wanted: Filter, *, limit: int | None) -> Iterator[Call]:
@@ -133,14 +129,15 @@ def pages(engine: Engine, project: str, wanted: Filter, *, limit: int | None) ->
     left = limit
     while left is None or left > 0:
         size = _PAGE if left is None else min(_PAGE, left)
-        query = _filtered(_with_content(), project, wanted)
+        query = _filtered(select(span), project, wanted)
         if last is not None:
             query = query.where(
                 tuple_(span.c.started_ns, span.c.trace_id, span.c.span_id) > tuple_(*last)
             )
         with read(engine) as db:
             rows = db.execute(_ordered(query, newest_first=False, limit=size)).all()
-        yield from (_call(row) for row in rows)
+            found = _with_content(db, rows)
+        yield from found
         if len(rows) < size:
             return
         last = (rows[-1].started_ns, rows[-1].trace_id, rows[-1].span_id)
@@ -188,56 +185,11 @@ def last_received(db: Connection, project: str) -> datetime | None:
     return None if found is None else _EPOCH + timedelta(seconds=found)
 
 
-def to_ns(at: datetime) -> int:
-    """Return nanoseconds since 1970; exact to the microsecond that a datetime holds."""
-    since = at - _EPOCH
-    return (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1000
-
-
-def from_ns(ns: int) -> datetime:
-    """Return the UTC time of ``ns`` nanoseconds since 1970, cut to microseconds."""
-    return _EPOCH + timedelta(microseconds=ns // 1000)
-
-
-def _row(call: Call, received_at: datetime) -> dict[str, Any]:
-    row = {name: getattr(call, name) for name in _PLAIN}
-    row["trace_id"] = bytes.fromhex(call.trace_id)
-    row["span_id"] = bytes.fromhex(call.span_id)
-    row["parent_span_id"] = bytes.fromhex(call.parent_span_id) if call.parent_span_id else None
-    row["started_ns"] = to_ns(call.started_at)
-    row["received_s"] = to_ns(received_at) // _NS
-    row["finish_reasons"] = ",".join(call.finish_reasons)
-    return row
-
-
-def _contents(calls: Sequence[Call]) -> list[dict[str, Any]]:
-    compress = zstandard.ZstdCompressor(level=1).compress
-    return [
-        {
-            "project": call.project,
-            "trace_id": bytes.fromhex(call.trace_id),
-            "span_id": bytes.fromhex(call.span_id),
-            "content": compress(_content_json(call)),
-        }
-        for call in calls
-    ]
-
-
-def _content_json(call: Call) -> bytes:
-    content = {
-        "input": call.input,
-        "output": call.output,
-        "stop_sequences": list(call.stop_sequences),
-        "attributes": call.attributes,
-    }
-    return orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
-
-
-def _mark_stale(db: Connection, calls: Iterable[Call]) -> None:
+def _mark_stale(db: Connection, rows: Iterable[Values]) -> None:
     minutes = {
-        (call.project, to_ns(call.started_at) // _MINUTE_NS * 60)
-        for call in calls
-        if call.not_counted is None and not call.clock_invalid
+        (project, started_ns // _MINUTE_NS * 60)
+        for project, started_ns, not_counted, clock_invalid in map(_row_minute, rows)
+        if not_counted is None and not clock_invalid
     }
     if minutes:
         mark = uuid.uuid4().hex
@@ -247,9 +199,36 @@ def _mark_stale(db: Connection, calls: Iterable[Call]) -> None:
         )
 
 
-def _with_content() -> Select[Any]:
-    same = and_(*(column == span_content.c[column.name] for column in _KEY))
-    return select(span, span_content.c.content).outerjoin(span_content, same)
+def _with_content(db: Connection, rows: Sequence[Row[Any]]) -> list[Call]:
+    """Return the calls of rows, each block read and unpacked once."""
+    wanted: dict[tuple[str, int], list[Row[Any]]] = {}
+    for row in rows:
+        if row.block_id is not None:
+            wanted.setdefault((row.project, row.block_id), []).append(row)
+    found: dict[tuple[bytes, bytes], dict[str, Any]] = {}
+    for some in _batched(wanted, _BLOCKS):
+        key = tuple_(content_block.c.project, content_block.c.block_id)
+        for block in db.execute(select(content_block).where(key.in_(some))):
+            members = wanted[block.project, block.block_id]
+            texts = unpack(block.packed, map(place_of, members))
+            found.update(zip(((m.trace_id, m.span_id) for m in members), texts, strict=True))
+    return [call_of(row, found.get((row.trace_id, row.span_id), {})) for row in rows]
+
+
+def _are_ours(db: Connection, rows: Sequence[tuple[Any, ...]]) -> list[bool]:
+    """Return for each row whether it is the one that is stored: its content has its own place."""
+    mark = (*_KEY, span.c.block_id, span.c.block_offset)
+    stored: set[tuple[Any, ...]] = set()
+    for some in _batched(rows, _KEYS_ASKED):
+        keys = tuple_(*_KEY).in_([_row_key(row) for row in some])
+        stored.update(tuple(row) for row in db.execute(select(*mark).where(keys)))
+    return [_row_mark(row) in stored for row in rows]
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some
 
 
 def _filtered(query: Select[Any], project: str, wanted: Filter) -> Select[Any]:
@@ -276,29 +255,3 @@ def _ordered(query: Select[Any], newest_first: bool, limit: int) -> Select[Any]:
     columns = (span.c.started_ns, span.c.trace_id, span.c.span_id)
     order = (column.desc() for column in columns) if newest_first else columns
     return query.order_by(*order).limit(limit)
-
-
-def _call(row: Row[Any]) -> Call:
-    plain = {name: getattr(row, name) for name in _READ_PLAIN}
-    for name, enum in _ENUMS.items():
-        plain[name] = enum(plain[name]) if plain[name] is not None else None
-    content = _read_content(row.content)
-    return Call(
-        **plain,
-        trace_id=row.trace_id.hex(),
-        span_id=row.span_id.hex(),
-        parent_span_id=row.parent_span_id.hex() if row.parent_span_id else None,
-        started_at=from_ns(row.started_ns),
-        finish_reasons=tuple(row.finish_reasons.split(",")) if row.finish_reasons else (),
-        input=content.get("input"),
-        output=content.get("output"),
-        stop_sequences=tuple(content.get("stop_sequences") or ()),
-        attributes=content.get("attributes") or {},
-    )
-
-
-def _read_content(packed: bytes | None) -> dict[str, Any]:
-    if packed is None:
-        return {}
-    content: dict[str, Any] = orjson.loads(zstandard.ZstdDecompressor().decompress(packed))
-    return content

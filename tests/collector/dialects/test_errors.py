@@ -5,9 +5,15 @@ from typing import Any
 import pytest
 
 from collector.dialects.errors import error_of
+from collector.dialects.names import named
+from collector.raw import RawSpan
 from tests.collector.dialects.spans import a_raw_span, an_event
 
 OK, ERROR = 1, 2
+
+
+def error(raw: RawSpan) -> tuple[str | None, int | None]:
+    return error_of(raw, named(raw.attributes))
 
 
 @pytest.mark.parametrize(
@@ -37,18 +43,18 @@ OK, ERROR = 1, 2
 def test_errors_have_one_vocabulary(
     attributes: dict[str, Any], message: str, expected: tuple[str | None, int | None]
 ) -> None:
-    assert error_of(a_raw_span(attributes, status=ERROR, status_message=message)) == expected
+    assert error(a_raw_span(attributes, status=ERROR, status_message=message)) == expected
 
 
 def test_an_exception_counts_unless_the_span_says_that_all_went_well() -> None:
     events = (an_event("exception", {"exception.type": "openai.InternalServerError"}),)
 
-    assert error_of(a_raw_span(events=events)) == ("server", None)
-    assert error_of(a_raw_span(events=events, status=OK)) == (None, None)
+    assert error(a_raw_span(events=events)) == ("server", None)
+    assert error(a_raw_span(events=events, status=OK)) == (None, None)
 
 
 def test_a_good_call_has_a_status_and_no_error() -> None:
-    assert error_of(a_raw_span({"http.response.status_code": 200})) == (None, 200)
+    assert error(a_raw_span({"http.response.status_code": 200})) == (None, 200)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +72,4 @@ def test_only_the_kind_of_an_error_tells_that_the_client_gave_up(
     kind: str | None, message: str, expected: tuple[str | None, int | None]
 ) -> None:
     attributes = {"error.type": kind} if kind else {}
-    assert error_of(a_raw_span(attributes, status=ERROR, status_message=message)) == expected
+    assert error(a_raw_span(attributes, status=ERROR, status_message=message)) == expected

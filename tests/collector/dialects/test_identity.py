@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from collector.dialects.identity import identity
+from collector.dialects.names import named
+from collector.raw import RawSpan
 from tests.collector.dialects.spans import a_raw_span
+
+
+def who(raw: RawSpan) -> dict[str, Any]:
+    return identity(raw, named(raw.attributes))
 
 
 @pytest.mark.parametrize(
@@ -25,27 +31,29 @@ from tests.collector.dialects.spans import a_raw_span
 def test_the_use_case_is_what_is_said_most_clearly(
     attributes: dict[str, Any], resource: dict[str, Any], use_case: str
 ) -> None:
-    assert identity(a_raw_span(attributes, resource=resource)).use_case == use_case
+    assert who(a_raw_span(attributes, resource=resource))["use_case"] == use_case
 
 
 def test_a_span_that_says_nothing_has_names_all_the_same() -> None:
-    who = identity(a_raw_span())
-
-    assert (who.service, who.environment, who.service_version) == (
-        "unknown_service",
-        "default",
-        None,
-    )
+    assert who(a_raw_span()) == {
+        "service": "unknown_service",
+        "service_version": None,
+        "environment": "default",
+        "use_case": "default",
+        "user_id": None,
+        "session_id": None,
+    }
 
 
 def test_the_environment_has_an_old_and_a_new_name() -> None:
     both = {"deployment.environment": "old", "deployment.environment.name": "new"}
+    old = {"deployment.environment": "old"}
 
-    assert identity(a_raw_span(resource=both)).environment == "new"
-    assert identity(a_raw_span(resource={"deployment.environment": "old"})).environment == "old"
+    assert who(a_raw_span(resource=both))["environment"] == "new"
+    assert who(a_raw_span(resource=old))["environment"] == "old"
 
 
 def test_ids_may_be_numbers() -> None:
-    who = identity(a_raw_span({"user.id": 42, "session.id": "s"}))
+    found = who(a_raw_span({"user.id": 42, "session.id": "s"}))
 
-    assert (who.user_id, who.session_id) == ("42", "s")
+    assert (found["user_id"], found["session_id"]) == ("42", "s")

@@ -146,6 +146,13 @@ def test_the_prompt_checksum_follows_what_the_developer_wrote_and_the_input_foll
     assert checksums(chat_with("Be brief.") | tools)[0] != prompt
 
 
+def test_o40_a_span_that_lost_attributes_has_no_checksums_to_drift_by() -> None:
+    call = normalise(a_raw_span(chat_with("Be brief."), dropped_attributes=1), "p")
+
+    assert (call.prompt_checksum, call.input_checksum) == (None, None)
+    assert call.input is not None
+
+
 def test_all_else_that_a_span_carried_is_kept_once() -> None:
     event = an_event("gen_ai.evaluation.result", {"name": "Relevance"})
     attributes = chat_with("Be brief.") | {"custom": [1, {"a": 2}]}

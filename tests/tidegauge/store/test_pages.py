@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import timedelta
 
 from tests.conftest import NOW
 from tidegauge.bucket import Bucket, LengthClass, Measure, Measured
 from tidegauge.clock import HOUR, MINUTE, floor
 from tidegauge.finding import Series, Signal
 from tidegauge.normal import HOURS_OF_PROFILE, Normal
-from tidegauge.store import ledger, normals, pages, rollups
+from tidegauge.store import normals, pages, rollups
 from tidegauge.store.engine import Engine, read, write
 
 BOT = Series("default", "bot", "prod", "answer", "gpt-4o")
@@ -81,16 +80,6 @@ def test_a_normal_is_found_by_series_and_signal(engine: Engine) -> None:
         assert pages.read_normal(db, BOT, Signal.LATENCY) == (normal, {"line": [1.0, 2.0]})
         assert pages.read_normal(db, BOT, Signal.ERRORS) is None
         assert pages.read_normal(db, OTHER, Signal.LATENCY) is None
-
-
-def test_the_ledger_is_read_by_hour_and_outcome(engine: Engine) -> None:
-    with write(engine) as db:
-        ledger.count(db, "default", AT, {"accepted": 5, "rejected:bad_ids": 1})
-        ledger.count(db, "default", AT - HOUR, {"accepted": 2})
-        ledger.count(db, "default", AT - timedelta(days=2), {"accepted": 9})
-    with read(engine) as db:
-        hours = pages.counts_by_hour(db, "default", AT - HOUR)
-    assert hours == {AT - HOUR: {"accepted": 2}, AT: {"accepted": 5, "rejected:bad_ids": 1}}
 
 
 def test_the_size_of_the_database_is_known(engine: Engine) -> None:

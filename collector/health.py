@@ -20,7 +20,6 @@ from tidegauge.store.sizes import Disk
 ANSWER_WITHIN_S = 0.8  # of the database; whoever asks us gives up after a second
 LOOK_EVERY_S = 5.0
 STUCK_S = 10.0  # that the writer may work on one group
-FULL, NEARLY_FULL = 0.95, 0.85  # share of the disk
 QUEUE_FULL = 0.9  # share of the bytes in flight
 LOG_TOO_LARGE, LOG_LARGE = 2**30, 2**28  # bytes; a reader that never ends keeps the log from ending
 
@@ -149,10 +148,10 @@ class Doctor:
 
 def judge_disk(disk: Disk | None) -> tuple[list[str], list[str]]:
     """Return why a disk keeps us from storing, and what to warn of."""
-    if disk is None or disk.used < NEARLY_FULL:
+    if disk is None or not (disk.is_full or disk.is_nearly_full):
         return [], []
     text = f"disk: {disk.used:.0%} used, {disk.free_bytes / 2**20:,.0f} MiB free; make room"
-    return ([text], []) if disk.used >= FULL else ([], [text])
+    return ([text], []) if disk.is_full else ([], [text])
 
 
 def judge_log(size: int | None) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ from collector import otlp_json, shallow
 from collector.limits import DEFAULT, BadOtlp, Limits, TooLarge, too_deep
 from collector.raw import (
     MAX_INT64,
+    SPAN_BYTES,
     VALUE_BYTES,
     Decoded,
     RawEvent,
@@ -23,6 +24,7 @@ from collector.raw import (
     clean_float,
     cut_text,
     limit_of,
+    within,
 )
 
 __all__ = ["BadOtlp", "Decoded", "RawEvent", "RawSpan", "Rejected", "read_spans"]
@@ -139,7 +141,8 @@ class _Request:
         if fault:
             self.decoded.rejected.append(Rejected(fault, _clean(span.name), resource))
         else:
-            self.decoded.spans.append(self.raw_span(span, resource, scope, version))
+            raw = self.raw_span(span, resource, scope, version)
+            self.decoded.spans.append(within(raw) if end - at > SPAN_BYTES else raw)
 
     def raw_span(self, span: Any, resource: dict[str, Value], scope: str, version: str) -> RawSpan:
         """Return a span that is known to have ids."""

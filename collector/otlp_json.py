@@ -16,6 +16,7 @@ from collector.raw import (
     DEPTH,
     MAX_INT64,
     MIN_INT64,
+    SPAN_BYTES,
     VALUE_BYTES,
     Decoded,
     RawEvent,
@@ -29,6 +30,7 @@ from collector.raw import (
     clean_text,
     cut_text,
     limit_of,
+    within,
 )
 
 # What OTLP/JSON forbids and we read all the same: refusing it would lose the data of people who
@@ -102,6 +104,8 @@ def read(body: bytes, most: int = DEFAULT.spans) -> Decoded:
             _read_scope(scope_spans, resource, decoded, around.odd)
             if len(decoded.spans) + len(decoded.rejected) > most:
                 raise TooLarge("spans", most)
+    if len(body) > SPAN_BYTES:
+        decoded.spans[:] = map(within, decoded.spans)
     return decoded
 
 

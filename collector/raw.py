@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 MAX_INT64 = 2**63 - 1
@@ -20,6 +20,7 @@ FIRST = tuple(_FIRST.split())
 EVENTS = 128
 VALUE_BYTES = 64 * 1024
 JSON_BYTES = 1024 * 1024  # JSON in a string: messages that are cut can no longer be read
+SPAN_BYTES = 1024 * 1024  # of one span: the texts in its attributes and events
 DEPTH = 32
 
 T = TypeVar("T")
@@ -170,6 +171,60 @@ def bounded_events(events: Sequence[T], name_of: Callable[[T], str]) -> tuple[li
     if len(kept) > EVENTS:
         kept = [*kept[: EVENTS - 1], kept[-1]]
     return kept, len(events) - len(kept)
+
+
+def within(raw: RawSpan, limit: int = SPAN_BYTES) -> RawSpan:
+    """Return the span with at most ``limit`` bytes of texts: ids and counts stay, long texts go.
+
+    Attributes come before events, short values before long ones; the first that has no room is
+    cut, what comes after it is dropped.
+    """
+    left = limit
+    attributes, left, cut = _within(raw.attributes, left)
+    events = []
+    for event in raw.events:
+        kept, left, dropped = _within(event.attributes, left)
+        events.append(RawEvent(event.name, event.time_ns, kept))
+        cut += dropped
+    if not cut:
+        return raw
+    return replace(
+        raw,
+        attributes=attributes,
+        events=tuple(events),
+        dropped_attributes=raw.dropped_attributes + cut,
+        cut=True,
+    )
+
+
+def _within(attributes: Mapping[str, Value], left: int) -> tuple[dict[str, Value], int, int]:
+    """Return what is kept, the bytes that are left after it, and how many were dropped or cut."""
+    weights = {key: len(key) + _weight(value) for key, value in attributes.items()}
+    kept: dict[str, Value] = {}
+    cut = 0
+    for key in sorted(weights, key=weights.__getitem__):
+        value = attributes[key]
+        if weights[key] > left:
+            cut += 1
+            value = cut_text(value, max(left - len(key), 0)) if isinstance(value, str) else None
+            left = 0
+            if not value:
+                continue
+        else:
+            left -= weights[key]
+        kept[key] = value
+    return {key: kept[key] for key in attributes if key in kept}, left, cut
+
+
+def _weight(value: Value) -> int:
+    """Return about how many bytes a value takes as JSON."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    if isinstance(value, dict):
+        return sum(len(key) + 4 + _weight(item) for key, item in value.items())
+    if isinstance(value, list):
+        return sum(map(_weight, value)) + len(value)
+    return 8
 
 
 def is_chunk_event(name: str) -> bool:

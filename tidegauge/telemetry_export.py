@@ -176,7 +176,9 @@ def named(attributes: Mapping[str, Any]) -> dict[str, Any]:
     >>> named({"bytes": 3, "looked_at": None})
     {'tidegauge.step.bytes': 3}
     """
-    return {f"tidegauge.step.{name}": value for name, value in attributes.items() if value is not None}
+    return {
+        f"tidegauge.step.{name}": value for name, value in attributes.items() if value is not None
+    }
 
 
 def _at(endpoint: str, signal: str) -> str:

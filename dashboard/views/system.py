@@ -94,11 +94,10 @@ def _ledger(lines: Sequence[Line], claim: Claim, last_span: datetime | None, now
     if not lines:
         _explain_no_lines(last_span, now)
         return
-    said = words.md(claim.text, words.SENTENCE)
     if claim.stored == claim.rows:
-        st.success(said, icon=":material/check:")
+        st.success(words.md(claim.text, words.SENTENCE), icon=":material/check:")
     else:
-        st.error(said, icon=":material/warning:")
+        st.error(words.md(claim.text, words.SENTENCE), icon=":material/warning:")
     lost = [line for line in lines if line.lost]
     if lost:
         st.warning(
@@ -107,8 +106,8 @@ def _ledger(lines: Sequence[Line], claim: Claim, last_span: datetime | None, now
         )
     if any(line.source.service == ledger.OTHER for line in lines):
         st.warning(
-            f"More than {ledger.MOST_SOURCES:,} exporters: new ones are counted together, as "
-            "their names seem to change all the time."
+            f"More than {words.plural(ledger.MOST_SOURCES, 'exporter')}: new ones are counted "
+            "together, as their names seem to change all the time."
         )
     table = [ledger_row(line, now) for line in sorted(lines, key=lambda line: not line.lost)]
     # What is zero everywhere would push the rest out of sight.

@@ -304,6 +304,13 @@ def test_o22_the_same_batch_twice_is_acknowledged_twice_and_stored_once(
     assert len(stored(body.keys[0][0])) == 4
 
 
+def test_o05_an_answer_is_plain_even_to_a_client_that_takes_gzip(client: httpx.Client) -> None:
+    headers = PROTOBUF | {"Accept-Encoding": "gzip"}
+    answer = client.post("/v1/traces", content=b"\x01", headers=headers)
+    assert (answer.status_code, answer.headers.get("content-encoding")) == (400, None)
+    assert Status.FromString(answer.content).message
+
+
 def test_o02_an_unknown_path_names_the_right_ones(client: httpx.Client) -> None:
     for path in ("/", "/v1/traces/v1/traces", "/v1/spans"):
         answer = client.post(path, content=b"", headers=PROTOBUF)

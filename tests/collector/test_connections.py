@@ -106,3 +106,7 @@ def test_r12_there_are_never_more_connections_than_files(monkeypatch: pytest.Mon
     assert (most_connections(None), most_connections(900), most_connections(50)) == (400, 400, 50)
     limit(100)
     assert most_connections(None) == 16
+
+
+def test_o07_an_idle_connection_outlives_the_interval_of_any_exporter() -> None:
+    assert Deadlines().of(Phase.IDLE) >= 75

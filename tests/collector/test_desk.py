@@ -39,7 +39,7 @@ READER, _ = keys.new("shop", "board", Scope.READ, datetime(2026, 1, 15, tzinfo=U
         (Refusal(Answer.BAD, "own", "word"), Answer.BAD, "own"),
     ],
 )
-def test_every_error_has_its_answer(error: Exception, answer: Answer, reason: str) -> None:
+def test_o18_every_error_has_its_answer(error: Exception, answer: Answer, reason: str) -> None:
     refusal = refusal_of(error)
     assert (refusal.answer, refusal.reason) == (answer, reason)
     assert str(refusal)

@@ -107,7 +107,7 @@ def a_body(spans: int = 4) -> Body:
     return build(spans, next(_seeds))
 
 
-def test_without_a_key_nothing_is_stored_over_http_and_grpc(shop: Shop) -> None:
+def test_o23_without_a_key_nothing_is_stored_over_http_and_grpc(shop: Shop) -> None:
     body = a_body()
     answer = shop.post(None, body)
     assert answer.status_code == 401

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -371,3 +372,25 @@ def test_a_field_of_the_wrong_type_costs_its_own_json_span_only(fields: dict[str
 def test_a_count_of_dropped_attributes_can_be_stored(sent: Any, kept: int) -> None:
     (raw,) = read_json(a_json_span(droppedAttributesCount=sent)).spans
     assert raw.dropped_attributes == kept
+
+
+def test_r15_a_span_keeps_a_mebibyte_of_texts_and_its_numbers() -> None:
+    sent = Span(trace_id=b"1" * 16, span_id=b"2" * 8, name="chat")
+    for number in range(40):
+        sent.attributes.add(key=f"app.text{number}").value.string_value = "x" * 60_000
+    sent.attributes.add(key="gen_ai.usage.input_tokens").value.int_value = 7
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.append(sent)
+
+    protobuf = read_spans(request.SerializeToString(), json=False).spans[0]
+    as_json = MessageToDict(request)
+    span = as_json["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    span |= {"traceId": "31" * 16, "spanId": "32" * 8}
+    found = read_spans(json.dumps(as_json).encode(), json=True).spans[0]
+
+    for raw in (protobuf, found):
+        texts = [text for text in raw.attributes.values() if isinstance(text, str)]
+        assert 2**20 - 70_000 < sum(map(len, texts)) <= 2**20
+        assert raw.attributes["gen_ai.usage.input_tokens"] == 7
+        assert (raw.cut, raw.dropped_attributes) == (True, 41 - len(raw.attributes) + 1)
+    assert protobuf.attributes == found.attributes

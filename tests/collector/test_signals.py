@@ -155,7 +155,7 @@ def test_o13_o39_points_without_a_time_are_rejected_and_the_others_kept(
     assert usage(store, request.node.name) == {"input": 7}
 
 
-def test_all_else_is_accepted_and_counted(client: httpx.Client, store: Engine) -> None:
+def test_o20_all_else_is_accepted_and_counted(client: httpx.Client, store: Engine) -> None:
     def counted() -> dict[str, int]:
         now = datetime.now(UTC)
         with read(store) as db:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegauge.settings import Settings
-from tidegauge.store import jobs, migrate, outbox, pages, rollups, spans
+from tidegauge.store import jobs, migrate, outbox, pages, rollups, sizes, spans
 from tidegauge.store.engine import Connection, StoreBusy, StoreUnusable, open_engine, read
 
 _MANY_STALE = 1000  # minutes; an analyst that runs is never this far behind for long
@@ -55,6 +55,7 @@ def check(settings: Settings, now: datetime, silent_after: timedelta) -> list[An
         with read(engine) as db:
             return [
                 Answer("database", Health.WELL, _readable(pages.database_bytes(db))),
+                *disk(sizes.disk_of(engine)),
                 Answer("schema", Health.WELL if schema == "current" else Health.BAD, schema),
                 last_span(db, settings.project, now, silent_after),
                 *job_runs(db, now, timedelta(seconds=settings.analyse_every_s)),
@@ -65,6 +66,14 @@ def check(settings: Settings, now: datetime, silent_after: timedelta) -> list[An
         return [Answer("database", Health.BAD, f"does not answer: {error}")]
     finally:
         engine.dispose()
+
+
+def disk(seen: sizes.Disk | None) -> list[Answer]:
+    """Say how full the disk of a SQLite file is; a database server sees to its own."""
+    if seen is None:
+        return []
+    health = Health.BAD if seen.is_full else Health.WELL
+    return [Answer("disk", health, f"{seen.used:.0%} used, {_readable(seen.free_bytes)} free")]
 
 
 def last_span(db: Connection, project: str, now: datetime, silent_after: timedelta) -> Answer:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tidegauge.store.engine import Engine
 
+GIB = 2**30
+
 
 @dataclass(frozen=True, slots=True)
 class Disk:
@@ -15,6 +17,17 @@ class Disk:
 
     free_bytes: int  # that we may use
     used: float  # share of what we may use, 0 to 1, as df tells it
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether so little is left that writing may fail soon."""
+        # By its share alone a disk of 10 TB would be full with 500 GB to spare.
+        return self.used >= 0.95 and self.free_bytes < GIB
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Return whether it is time to make room."""
+        return self.used >= 0.85 and self.free_bytes < 10 * GIB
 
 
 def file_of(engine: Engine) -> Path | None:

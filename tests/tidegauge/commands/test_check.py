@@ -11,6 +11,7 @@ from tests.world import a_call
 from tidegauge.commands.check import (
     Answer,
     Health,
+    disk,
     exit_code,
     job_runs,
     last_span,
@@ -19,6 +20,7 @@ from tidegauge.commands.check import (
 )
 from tidegauge.store import alerts, jobs, outbox, spans
 from tidegauge.store.engine import Engine, read, write
+from tidegauge.store.sizes import GIB, Disk
 
 EVERY = timedelta(minutes=1)
 REFUSED = outbox.Attempt(status=400, error="HTTP 400", answer="no", answered=True)
@@ -123,3 +125,20 @@ def test_a_message_that_was_given_up_is_bad(sqlite_engine: Engine, now: datetime
         given_up = messages(db, now)
     assert given_up.health is Health.BAD
     assert given_up.text.startswith("0 waiting, 1 given up")
+
+
+@pytest.mark.parametrize(
+    ("used", "free", "health"),
+    [
+        (0.5, 100 * GIB, Health.WELL),
+        (0.97, 300 * GIB, Health.WELL),  # a large one
+        (0.97, GIB // 2, Health.BAD),
+        (1.0, 0, Health.BAD),
+    ],
+)
+def test_a_full_disk_is_bad(used: float, free: int, health: Health) -> None:
+    assert [one.health for one in disk(Disk(free, used))] == [health]
+
+
+def test_of_a_server_the_disk_is_not_judged() -> None:
+    assert disk(None) == []

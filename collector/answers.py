@@ -41,11 +41,11 @@ _RESPONSES: dict[Signal, type[Message]] = {
 }
 
 
-# What a request of each is made of: in the words of a message, of protobuf, and of OTLP/JSON.
+# What a request of each is made of: in the word of a message, of protobuf, and of OTLP/JSON.
 _PARTS = {
-    Signal.TRACES: ("spans", "rejected_spans", "rejectedSpans"),
-    Signal.METRICS: ("data points", "rejected_data_points", "rejectedDataPoints"),
-    Signal.LOGS: ("log records", "rejected_log_records", "rejectedLogRecords"),
+    Signal.TRACES: ("span", "rejected_spans", "rejectedSpans"),
+    Signal.METRICS: ("data point", "rejected_data_points", "rejectedDataPoints"),
+    Signal.LOGS: ("log record", "rejected_log_records", "rejectedLogRecords"),
 }
 
 
@@ -115,4 +115,5 @@ def reasons(rejected: Sequence[Rejection], signal: Signal = Signal.TRACES) -> st
     named = [f"{reason} ({number})" for reason, number in counts.most_common(REASONS)]
     if len(counts) > REASONS:
         named.append(f"and {len(counts) - REASONS} other reasons")
-    return f"{len(rejected)} {_PARTS[signal][0]} rejected: {', '.join(named)}"
+    parts = _PARTS[signal][0] + ("" if len(rejected) == 1 else "s")
+    return f"{len(rejected)} {parts} rejected: {', '.join(named)}"

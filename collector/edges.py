@@ -55,6 +55,12 @@ async def run(
     reading = Reading(timing.pace)
     within_s = math.ceil(settings.answer_within_s + reading.pace.stop_s + 0.5)
     most = most_connections(settings.max_connections)
+    if settings.max_connections is not None and most < settings.max_connections:
+        log.get(__name__).warning(
+            "TIDEGAUGE_MAX_CONNECTIONS is lowered: `ulimit -n` leaves room for no more",
+            asked=settings.max_connections,
+            used=most,
+        )
     rpc = create_server(desk, reading=reading, deadlines=timing.deadlines, connections=most)
     credentials = tls.credentials() if tls else None
     rpc_port = bind(rpc, settings.host, settings.otlp_grpc_port, credentials)

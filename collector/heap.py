@@ -23,6 +23,12 @@ def give_back() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
+def trim() -> None:
+    """Give free memory back to the machine now."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def collect_seldom() -> None:
     """Look for cycles seldom; for a process that makes none.
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from collector import dialects, limits, otlp, otlp_json
 from collector.capture import Plan, kept
 from collector.json_budget import JsonBudget
+from collector.limits import TooLarge
 from collector.notes import FUTURE, Notes, notes_of
 from collector.raw import ATTRIBUTES, EVENTS, RawSpan, Rejected
 from collector.sender import Sender
@@ -22,7 +23,7 @@ from tidegauge.store.contents import to_json
 
 AHEAD = FUTURE  # a sender's clock may be so far ahead of ours
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-JSON_TOKEN_BYTES = 48  # what a list, an object or an item of one takes in memory
+CONTENT = 3  # times the limit of a body: what stands beside all spans is in the content of each
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -43,7 +44,7 @@ class Batch:
 
     calls: Sequence[Call]
     rejected: Sequence[Rejection]
-    size: int  # of it in memory, bytes: the body, and what the JSON inside its texts becomes
+    size: int  # of its content, bytes: most of what it takes in memory
     warnings: Sequence[str] = ()  # for its sender
     sources: Sequence[Source] = ()  # of each call
     notes: Sequence[Notes] = ()  # of each call, for the ledger once it is stored
@@ -78,6 +79,7 @@ def take_in(
         limits.walk_json(body, bounds)
     decoded = otlp.read_spans(body, json=json, limits=bounds)
     budget = JsonBudget(bounds.fields)
+    room = CONTENT * bounds.body_bytes
     sources: dict[int, Source] = {}  # by their resource, which all spans of a group share
 
     def sent_by(resource: Mapping[str, Any]) -> Source:
@@ -90,6 +92,10 @@ def take_in(
         before = budget.refused
         call = dialects.normalise(budget.checked(raw), sender.project, cost_usd)
         call, content = kept(dated(call, received_at), plan, to_json)
+        nonlocal room
+        room -= len(content)
+        if room < 0:
+            raise TooLarge(f"times its own {bounds.body_bytes:,} bytes of content", CONTENT)
         notes = notes_of(raw, call, received_at, json_unread=budget.refused > before)
         return Finished(call, content, sent_by(raw.resource), notes)
 
@@ -100,7 +106,7 @@ def take_in(
     return Batch(
         [one.call for one in finished],
         invalid + [replace(one, source=unnamed(sender, plan)) for one in unreadable],
-        len(body) + JSON_TOKEN_BYTES * budget.spent,
+        sum(len(one.content) for one in finished),
         _warnings(decoded.spans, budget.refused),
         [one.source for one in finished],
         [one.notes for one in finished],
@@ -145,6 +151,8 @@ def each(spans: Sequence[A], finish: Callable[[A], B]) -> tuple[list[B], list[Re
     for raw in spans:
         try:
             calls.append(finish(raw))
+        except TooLarge:
+            raise
         except Exception as error:  # noqa: BLE001
             # One attribute that a dialect did not expect must not cost the sender the whole batch.
             # The message of the error may hold content, so only its type is told.

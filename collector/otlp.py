@@ -12,6 +12,7 @@ from collector import otlp_json, shallow
 from collector.limits import DEFAULT, BadOtlp, Limits, TooLarge, too_deep
 from collector.raw import (
     MAX_INT64,
+    NAME_BYTES,
     SPAN_BYTES,
     VALUE_BYTES,
     Decoded,
@@ -21,6 +22,7 @@ from collector.raw import (
     Value,
     bounded,
     bounded_events,
+    bounded_resource,
     clean_float,
     cut_text,
     limit_of,
@@ -80,8 +82,7 @@ class _Request:
 
     def read(self, body: bytes) -> Decoded:
         """Read everything; what a message holds is counted before any of it is parsed."""
-        for number, at, end in shallow.parts(body, 0, len(body)):
-            self.take(1)
+        for number, at, end in shallow.parts(body, 0, len(body), self.take):
             if number == 1:
                 self.resource_spans(body, at, end)
         return self.decoded
@@ -96,11 +97,10 @@ class _Request:
         """Read the spans of one resource, which may stand behind them."""
         resource: dict[str, Value] = {}
         scopes: list[tuple[int, int]] = []
-        for number, start, stop in shallow.parts(body, at, end):
-            self.take(1)
+        for number, start, stop in shallow.parts(body, at, end, self.take):
             if number == 1:
                 self.count_first(body, start, stop)
-                resource = self.attributes(_resource(body[start:stop]).attributes)
+                resource = bounded_resource(self.attributes(_resource(body[start:stop]).attributes))
             elif number == 2:
                 scopes.append((start, stop))
         for start, stop in scopes:
@@ -110,12 +110,11 @@ class _Request:
         """Read the spans of one scope."""
         name = version = ""
         found: list[tuple[int, int]] = []
-        for number, start, stop in shallow.parts(body, at, end):
-            self.take(1)
+        for number, start, stop in shallow.parts(body, at, end, self.take):
             if number == 1:
                 self.count_first(body, start, stop)
                 scope = _scope(body[start:stop])
-                name, version = _clean(scope.name), _clean(scope.version)
+                name, version = _name(scope.name), _name(scope.version)
             elif number == 2:
                 found.append((start, stop))
                 if len(found) > self.spans:
@@ -127,8 +126,8 @@ class _Request:
     def count_first(self, body: bytes, at: int, end: int) -> None:
         """Count the fields of a large message, which may be a bomb, before it is parsed."""
         if end - at > self.limits.span_bytes:
-            for _ in shallow.parts(body, at, end):
-                self.take(1)
+            for _ in shallow.parts(body, at, end, self.take):
+                pass
 
     def span(
         self, body: bytes, at: int, end: int, resource: dict[str, Value], scope: str, version: str
@@ -139,7 +138,7 @@ class _Request:
         self.take(len(span.attributes) + len(span.events) + len(span.links))
         fault = _fault(span)
         if fault:
-            self.decoded.rejected.append(Rejected(fault, _clean(span.name), resource))
+            self.decoded.rejected.append(Rejected(fault, _name(span.name), resource))
         else:
             raw = self.raw_span(span, resource, scope, version)
             self.decoded.spans.append(within(raw) if end - at > SPAN_BYTES else raw)
@@ -155,7 +154,7 @@ class _Request:
             trace_id=span.trace_id.hex(),
             span_id=span.span_id.hex(),
             parent=parent.hex() if len(parent) == 8 and parent != _NO_SPAN else None,
-            name=_clean(span.name),
+            name=_name(span.name),
             kind=span.kind,
             start_ns=min(start, MAX_INT64),
             end_ns=min(end, MAX_INT64),
@@ -176,19 +175,23 @@ class _Request:
 
     def events(self, found: Sequence[bytes]) -> tuple[tuple[RawEvent, ...], int]:
         """Return the events that are kept, and how many were dropped."""
-        for raw in found:
-            self.count_first(raw, 0, len(raw))
-        kept, left_out = bounded_events(list(map(_event, found)), lambda event: event.name)
-        self.take(sum(len(event.attributes) for event in kept))
+        kept, left_out = bounded_events([self.event(raw) for raw in found], lambda one: one.name)
         events = [
             RawEvent(
-                _clean(event.name),
+                _name(event.name),
                 min(event.time_unix_nano, MAX_INT64),
                 self.attributes(event.attributes),
             )
             for event in kept
         ]
         return tuple(events), left_out
+
+    def event(self, raw: bytes) -> Any:
+        """Return an event whose attributes are counted."""
+        self.count_first(raw, 0, len(raw))
+        event = _event(raw)
+        self.take(len(event.attributes))
+        return event
 
     def attributes(self, found: Iterable[bytes]) -> dict[str, Value]:
         """Return attributes as plain values, the last of equal keys; counts what is dropped."""
@@ -256,6 +259,11 @@ def _fault(span: Any) -> str | None:
 def _clean(text: str) -> str:
     """Return text without NUL, which PostgreSQL refuses."""
     return text.replace("\x00", "") if "\x00" in text else text
+
+
+def _name(text: str) -> str:
+    """Return the name of a span, a scope or an event: it is stored with every span."""
+    return cut_text(_clean(text), NAME_BYTES)
 
 
 def _base64(value: Any) -> str:

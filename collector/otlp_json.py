@@ -16,6 +16,7 @@ from collector.raw import (
     DEPTH,
     MAX_INT64,
     MIN_INT64,
+    NAME_BYTES,
     SPAN_BYTES,
     VALUE_BYTES,
     Decoded,
@@ -25,6 +26,7 @@ from collector.raw import (
     Value,
     bounded,
     bounded_events,
+    bounded_resource,
     clean_float,
     clean_int,
     clean_text,
@@ -99,7 +101,7 @@ def read(body: bytes, most: int = DEFAULT.spans) -> Decoded:
     around = _Seen(set())
     for group in _objects(_named(root, around), "resourceSpans"):
         group = _named(group, around)
-        resource = _attributes(_object(group, "resource"), around)
+        resource = bounded_resource(_attributes(_object(group, "resource"), around))
         for scope_spans in _objects(group, "scopeSpans"):
             _read_scope(scope_spans, resource, decoded, around.odd)
             if len(decoded.spans) + len(decoded.rejected) > most:
@@ -138,7 +140,7 @@ def _brief(error: BaseException) -> str:
 
 def _read_scope(group: Json, resource: dict[str, Value], into: Decoded, odd: set[str]) -> None:
     scope = _object(group, "scope")
-    name, version = _text(scope.get("name")), _text(scope.get("version"))
+    name, version = _name(scope.get("name")), _name(scope.get("version"))
     for span in _items(group, "spans"):
         if not isinstance(span, dict):
             into.rejected.append(Rejected("a span must be a JSON object", resource=resource))
@@ -146,7 +148,7 @@ def _read_scope(group: Json, resource: dict[str, Value], into: Decoded, odd: set
         try:
             into.spans.append(_raw_span(span, resource, name, version, _Seen(odd.copy())))
         except _BadField as fault:
-            into.rejected.append(Rejected(str(fault), _text(span.get("name")), resource))
+            into.rejected.append(Rejected(str(fault), _name(span.get("name")), resource))
 
 
 def _raw_span(
@@ -162,7 +164,7 @@ def _raw_span(
         trace_id=_id(span.get("traceId"), "traceId", 16, seen),
         span_id=_id(span.get("spanId"), "spanId", 8, seen),
         parent=_hex(span.get("parentSpanId"), 8, seen),
-        name=_text(span.get("name")),
+        name=_name(span.get("name")),
         kind=_enum(span.get("kind"), "SPAN_KIND_", _KINDS, seen),
         start_ns=start,
         end_ns=end,
@@ -192,7 +194,7 @@ def _events(span: Json, seen: _Seen) -> tuple[tuple[RawEvent, ...], int]:
 
 def _event(event: Json, seen: _Seen) -> RawEvent:
     at = _int(event.get("timeUnixNano")) or 0
-    return RawEvent(_text(event.get("name")), min(max(at, 0), MAX_INT64), _attributes(event, seen))
+    return RawEvent(_name(event.get("name")), min(max(at, 0), MAX_INT64), _attributes(event, seen))
 
 
 def _named(item: Json, seen: _Seen) -> Json:
@@ -201,6 +203,10 @@ def _named(item: Json, seen: _Seen) -> Json:
         return item
     seen.odd.add(SNAKE_CASE)
     return {_CAMEL.get(name, name): value for name, value in item.items()}
+
+
+def _name(value: Any) -> str:
+    return cut_text(_text(value), NAME_BYTES)
 
 
 def _items(item: Json, name: str) -> list[Any]:

@@ -29,6 +29,7 @@ from collector.wire import Group, Room
 from tidegauge.token_count import TokenCount, TokenType
 
 NAME_CHARS = 200
+MOST_TOKENS = 10**12  # of one point: a sum of millions of them still fits the database's numbers
 
 _OLD = "gen_ai.client.token.usage"  # the kind of token is an attribute
 _NEW = {
@@ -221,8 +222,10 @@ def _value(point: Any, kind: str) -> int:
         value = point.sum
     else:
         raise _BadPoint("a histogram of tokens must have a sum")
-    if not math.isfinite(value) or not 0 <= value < MAX_INT64:
+    if not math.isfinite(value) or value < 0:
         raise _BadPoint("a count of tokens must be a number of 0 or more")
+    if value > MOST_TOKENS:
+        raise _BadPoint(f"a count of tokens must be at most {MOST_TOKENS:,}")
     return round(value)
 
 

@@ -29,12 +29,16 @@ class Kind:
     pattern: str
     is_one: Callable[[Found], bool] | None = None  # what a pattern cannot say
     put: bytes = REDACTED
+    until: Callable[[Found], int] | None = None  # where what goes ends; what is put gets quotes
 
 
 # Before a token: the start, no letter or digit, or an escape that ends in a letter.
 _START = r"(?:^|[^A-Za-z0-9]|\\[nrtbf]|\\u00[01][0-9a-fA-F]|%[0-9A-Fa-f]{2})"
 _BLANK = r"(?:[\s+]|\\[nrt]|%20)"
 _QUOTE = r"\\*[\"'`]"
+_SPACE = r"(?:\s|\\+[nrtf])*"
+# A word's start, also behind an escape that ends in a letter.
+_WORD = r"(?:\b|_|\\[nrtbf]|\\u00[01][0-9a-fA-F])"
 
 _TOKENS = (
     r"gh[pousr]_[A-Za-z0-9]{20,}",  # GitHub
@@ -85,26 +89,84 @@ _NAMED = (
         r"(?:access|refresh|auth|session|security|bearer|csrf|xsrf)[-_]?token(?:[._-]?[0-9]+"
         r"|[._-](?:value|secret|used|raw|plain))?"
     ),
-    r"(?:\b|_)id[-_]?token(?:[._-](?:value|used|raw))?",
+    _WORD + r"id[-_]?token(?:[._-](?:value|used|raw))?",
 )
 
 _INSIDE = r"(?:[^\"\\]|\\.)+"  # of double quotes
 # Of \"...\", JSON in JSON: a backslash is four there, a quote three and itself.
 _INSIDE_JSON = r"(?:[^\"\\]|\\{4}|\\{3}\"|\\{1,2}[^\"\\])+"
 _INSIDE_DEEPER = r"(?:[^\"\\]|\\+[^\"\\]|\\{7}\")+"
-_BARE = r"[^\s\"'`\\,;&)}\]]"
+_BARE = r"[^\s\x00-\x1f\"'`\\,;&)}\]]"
 _VALUE = (
     rf"b?\"(?P<q0>{_INSIDE})|\\\"(?P<q1>{_INSIDE_JSON})|\\{{2,}}\"(?P<q2>{_INSIDE_DEEPER})"
     r"|b?\\*'(?P<q3>(?:[^'\\]|\\.)+)"
-    rf"|(?P<bare>(?:basic|bearer|token|digest)\s+{_BARE}+|{_BARE}{{4,}})"
+    rf"|(?P<bare>(?:basic|bearer|token|digest)(?:\s|\\+[nrtf])+{_BARE}+|{_BARE}{{4,}})"
 )
 
 
 def pairs(names: Iterable[str]) -> str:
     """Return the pattern of a name and its value: JSON, headers, settings, Python."""
     named = "|".join(names)
-    between = rf"(?:{_QUOTE}\s*(?:[:=,]|=>)|\s*(?:=>|[:=]))\s*[\[(]?\s*"
+    between = rf"(?:{_QUOTE}{_SPACE}(?:[:=,]|=>)|{_SPACE}(?:=>|[:=])){_SPACE}[\[(]?{_SPACE}"
     return rf"(?is)(?:(?P<name>{named})(?P<between>{between}))(?:{_VALUE})"
+
+
+def nested(names: Iterable[str]) -> str:
+    """Return the pattern of a quoted name and the start of its object, list or number."""
+    named = "|".join(names)
+    return (
+        rf"(?i)(?:(?P<name>{named})(?P<quote>\\*[\"']){_SPACE}:{_SPACE})"
+        r"(?P<gone>[{\[]|-?[0-9])"
+    )
+
+
+def _is_nested(found: Found) -> bool:
+    if found[b"gone"] in (b"{", b"["):
+        return not found.string.startswith(REDACTED, nested_start(found))
+    return not _is_of_tokens(found)
+
+
+_BEFORE = re.compile(rb"[\w.-]*\Z")
+
+
+def _is_of_tokens(found: Found) -> bool:
+    """Return whether a name, with what stands before it, is one of tokens: a number is of them."""
+    start = found.start()
+    before = _BEFORE.search(found.string[max(0, start - 64) : start])
+    return b"token" in ((before[0] if before else b"") + found[b"name"]).lower()
+
+
+_NUMBER = re.compile(rb"[\w.+-]+")
+_MARKS = re.compile(rb"(\\*)([\"'])|[{\[]|[}\]]")
+
+
+def nested_start(found: Found) -> int:
+    """Return where the value starts: it is the last that the pattern matches."""
+    return int(found.end()) - len(found[b"gone"])
+
+
+def _nested_end(found: Found) -> int:
+    """Return where the value ends: where its brackets close, or the text which it stands in does."""
+    text, start = found.string, nested_start(found)
+    if number := _NUMBER.match(text, start):
+        return number.end()
+    escapes, depth, within, end = len(found[b"quote"]) - 1, 0, b"", len(text)
+    for mark in _MARKS.finditer(text, start):
+        end, quote = mark.start(), mark[2]
+        if quote:
+            more = len(mark[1]) - escapes
+            if more < 0 and quote == found[b"quote"][-1:]:  # of the text around it
+                return end
+            if not within:
+                within = quote if more == 0 else b""
+            # A backslash in it is as many as a quote has and one; a pair of them escapes nothing.
+            elif quote == within and more // (escapes + 1) % 2 == 0:
+                within = b""
+        elif not within:
+            depth += 1 if mark[0] in b"{[" else -1
+            if not depth:
+                return mark.end()
+    return len(text)
 
 
 def _is_pair(found: Found) -> bool:
@@ -114,8 +176,8 @@ def _is_pair(found: Found) -> bool:
         return True
     if bare.lower().rstrip(b".)") in _NO_VALUE or bare.startswith(_CODE):
         return False
-    if b"token" in name and bare.isdigit():
-        return False  # a number of them
+    if bare.isdigit() and _is_of_tokens(found):
+        return False
     if name.startswith(b"pwd") and bare.startswith((b"/", b"~")):
         return False  # the working directory
     if b"authorization" in name or b"passw" in name or b"=" in found[b"between"]:
@@ -183,23 +245,26 @@ SECRETS: tuple[Kind, ...] = (
     ),
     Kind(
         "url",
-        r"(?:[A-Za-z][\w+.-]*:(?:\\?/){2}[^\s/@:\"'\\<>?#]*:)(?P<gone>[^\s/\"'\\<>]+)@",
+        r"(?:[A-Za-z][\w+.-]*:(?:\\?/){2}[^\s\x00-\x1f/@:\"'\\<>?#]*:)"
+        r"(?P<gone>[^\s\x00-\x1f/\"'\\<>]+)@",
     ),
     Kind("hook", r"(?:hooks\.slack\.com/[a-z]+/)(?P<gone>[\w/-]{10,})"),
     Kind(
         "signature",
         r"(?i)(?:[?&](?:sig|signature|x-(?:amz|goog)-(?:signature|credential))=)"
-        r"(?P<gone>[^&\s\"'\\]{16,})",
+        r"(?P<gone>[^&\s\x00-\x1f\"'\\]{16,})",
     ),
     Kind(
         "cookies",
-        rf"(?i)cookie{_QUOTE}?\s*[:=]\s*(?:{_QUOTE})?"
-        r"(?P<gone>[\w.-]+=[^\s;\"'\\]+(?:;\s*[\w.-]+(?:=[^\s;\"'\\]+)?)*)",
+        rf"(?i)cookie{_QUOTE}?{_SPACE}[:=]{_SPACE}(?:{_QUOTE})?"
+        r"(?P<gone>[\w.-]+=[^\s\x00-\x1f;\"'\\]+(?:;\s*[\w.-]+(?:=[^\s;\"'\\]+)?)*)",
     ),
     Kind(  # in a connection string: up to the next semicolon, blanks too
         "connection",
-        r"(?i)(?:password|pwd|accountkey|sharedaccesskey)\s*=\s*(?P<gone>[^;\"'\\\r\n()]+);",
+        rf"(?i)(?:password|pwd|accountkey|sharedaccesskey){_SPACE}={_SPACE}"
+        r"(?P<gone>[^;\x00-\x1f\"'\\()]+);",
     ),
+    Kind("nested", nested(_NAMED), _is_nested, until=_nested_end),
     Kind("pair", pairs(_NAMED), _is_pair),
     Kind("card", rf"{_CARD_START}(?P<gone>{_CARD})\b", _is_card),
 )
@@ -266,4 +331,7 @@ def names_pattern(names: Iterable[str]) -> str:
     return rf"(?i)(?:{'|'.join(names)})$"
 
 
+#: The kinds whose pattern is made of names.
+BY_NAME = {"pair": pairs, "nested": nested}
 NAMED = _NAMED
+WORD = _WORD

@@ -44,7 +44,10 @@ class Rates:
     """The rates of the keys that have limits, in this collector; for any thread.
 
     What a request holds is known only after it was read, so it is charged then and the next one
-    is refused: over any longer time the rate still holds.
+    is refused. A debt is at most one burst, so a key is put off for ``BURST_S`` seconds at most:
+    requests that were admitted at once, before the first was charged, would otherwise block the
+    key until long after its clients gave up. What is above that is forgiven; below it the rate
+    holds over any longer time.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -67,7 +70,8 @@ class Rates:
         with self._lock:
             _, buckets = self._buckets.get(key_id, (None, []))
             for bucket in buckets:
-                bucket.tokens -= spans if bucket.what == "spans" else size
+                taken = spans if bucket.what == "spans" else size
+                bucket.tokens = max(bucket.tokens - taken, -bucket.per_s * BURST_S)
 
     def _of(self, key: Key, now: float) -> list[_Bucket]:
         """Return the buckets of a key; new and full where its limits were changed."""

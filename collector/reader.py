@@ -11,6 +11,8 @@ from collector import heap
 from collector.limits import BadEncoding, BadOtlp, TooLarge
 from collector.readers import Rulebook
 
+LARGE = 512 * 1024  # bytes; after such a body the memory is given back
+
 
 class Unreadable(Exception):
     """Reading failed in a way that nobody thought of. Its own words may hold content."""
@@ -41,6 +43,10 @@ def serve(connection: Connection) -> None:
         except Exception as error:  # noqa: BLE001
             answer = Unreadable(type(error).__name__)
         connection.send(answer)
+        large = len(job.body) > LARGE
+        del job, answer  # else they stay until the next request comes
+        if large:
+            heap.trim()
 
 
 if __name__ == "__main__":

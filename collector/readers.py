@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime
 from multiprocessing.connection import Connection
 from typing import NamedTuple, Protocol
@@ -29,7 +30,7 @@ from tidegauge.policy import Policy
 
 AHEAD = 2  # requests that are read and not yet taken by the writer, beside one a reader
 START_AGAIN_S = 1.0  # between two starts of a process that ends again and again
-END_WITHIN_S = 5.0
+READ_WITHIN_S = 10.0  # a request is answered after 5; the slowest body takes 2
 
 
 class Job(NamedTuple):
@@ -107,7 +108,7 @@ class _There:
     """Is read by a process, as soon as there is room for what it reads."""
 
     def __init__(self, job: Job, wrap: Wrap, room: threading.Semaphore) -> None:
-        self.job = job
+        self.job: Job | None = job  # None once it is read: it holds the body
         self.wrap = wrap
         self.done: Future[Parcel] = Future()
         self._room = room
@@ -133,11 +134,14 @@ class Readers:
         self._read = book.reading()  # also checks the rules before any process needs them
         self._queue: queue.SimpleQueue[_There | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(count + AHEAD)
-        self._processes = [_Process(book) for _ in range(count)]
+        self._closed = threading.Event()
+        self._processes = [_Process(book, self._closed) for _ in range(count)]
         self._threads = [
             threading.Thread(target=self._run, args=[process], name="reader", daemon=True)
             for process in self._processes
         ]
+        if self._processes:
+            self._threads.append(threading.Thread(target=self._watch, name="readers", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -154,33 +158,51 @@ class Readers:
         return [process.pid for process in self._processes]
 
     def close(self) -> None:
-        """End the processes; call it once the writer has taken all that was begun."""
+        """End the processes at once; call it when the writer has ended: nothing waits for them."""
+        self._closed.set()
+        for process in self._processes:
+            process.kill()
         for _ in self._threads:
             self._queue.put(None)
-        for thread, process in zip(self._threads, self._processes, strict=True):
-            thread.join(END_WITHIN_S)
-            process.end()
+
+    def _watch(self) -> None:
+        """Kill a process that hangs: all that comes after its request waits for it."""
+        while not self._closed.wait(1.0):
+            for process in self._processes:
+                if process.busy_s() > READ_WITHIN_S:
+                    process.kill()
 
     def _run(self, process: _Process) -> None:
-        while (there := self._queue.get()) is not None:
-            self._room.acquire()  # the writer gives it back; this thread may wait for it
-            if not there.done.set_running_or_notify_cancel():
-                self._room.release()
-                continue
-            try:
-                job = there.job
-                there.done.set_result(there.wrap(lambda job=job: process.read(job)))  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001  (whoever takes it is told)
-                # The frames it came through hold the body, and it would hold them.
-                there.done.set_exception(error.with_traceback(None))
+        while True:
+            # First the room, then the request: one that was taken from the queue and waited for room
+            # might never get any, while the writer waits for it, and all room is held by later ones.
+            self._room.acquire()
+            there = self._queue.get()
+            if there is None:
+                return
+            self._read_there(there, process)
+            del there  # it holds the body, and what was read of it
+
+    def _read_there(self, there: _There, process: _Process) -> None:
+        job, there.job = there.job, None
+        if job is None or not there.done.set_running_or_notify_cancel():
+            self._room.release()
+            return
+        try:
+            there.done.set_result(there.wrap(lambda: process.read(job)))
+        except Exception as error:  # noqa: BLE001  (whoever takes it is told)
+            # The frames it came through hold the body, and it would hold them.
+            there.done.set_exception(error.with_traceback(None))
 
 
 class _Process:
     """One reader and the connection to it; started again when it ends."""
 
-    def __init__(self, book: Rulebook) -> None:
+    def __init__(self, book: Rulebook, closed: threading.Event) -> None:
         self._book = book
+        self._closed = closed
         self._started_at = 0.0
+        self._busy_since: float | None = None
         self._start()
 
     @property
@@ -189,29 +211,37 @@ class _Process:
 
     def read(self, job: Job) -> Parcel:
         """Return what the process reads. Raises what it raised, Overloaded if it ended."""
+        self._busy_since = time.monotonic()
         try:
             self._connection.send(job)
             answer = self._connection.recv()
         except (EOFError, OSError):
-            log.get(__name__).error("a reader has ended, another one starts", pid=self.pid)
+            if not self._closed.is_set():
+                log.get(__name__).error("a reader has ended, another one starts", pid=self.pid)
             self._start_again()
             raise Overloaded("the process that read this request has ended") from None
+        finally:
+            self._busy_since = None
         if isinstance(answer, Exception):
             raise answer
         parcel: Parcel = answer
         return parcel
 
-    def end(self) -> None:
-        """End the process: it stops when nobody holds the other end."""
-        self._connection.close()
-        try:
-            self._process.wait(END_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    def busy_s(self) -> float:
+        """Return for how long it has read its present request, seconds."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def kill(self) -> None:
+        """End the process: it keeps nothing."""
+        self._process.kill()
+        self._process.wait()
 
     def _start_again(self) -> None:
-        self.end()
+        self.kill()
+        self._connection.close()
+        if self._closed.is_set():
+            return
         time.sleep(max(0.0, START_AGAIN_S - (time.monotonic() - self._started_at)))
         self._start()
 
@@ -222,7 +252,9 @@ class _Process:
                 [sys.executable, "-m", "collector.reader", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C is for the collector, which still needs it
             )
         self._started_at = time.monotonic()
         self._connection = Connection(ours.detach())
-        self._connection.send(self._book)
+        with suppress(OSError):  # it has ended already: the first request finds out
+            self._connection.send(self._book)

@@ -42,6 +42,7 @@ class Rule:
     gone: tuple[int, ...]  # its groups, of which one goes; none: all that it matches
     is_one: Callable[[Found], bool] | None
     put: bytes
+    until: Callable[[Found], int] | None = None  # see Kind
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # hashed by identity: it is a key of caches
@@ -67,7 +68,7 @@ def rules_of(
     """
     more = [_quoted(name) for name in names]
     named = (*patterns.NAMED, *more)
-    kinds = [kind if kind.name != "pair" else _pairs(named, kind) for kind in SECRETS]
+    kinds = [_of_names(named, kind) for kind in SECRETS]
     kinds += PERSONAL if personal else ()
     theirs = [_theirs(pattern) for pattern in patterns_too]
     return Rules(
@@ -78,14 +79,15 @@ def rules_of(
     )
 
 
-def _pairs(named: Iterable[str], kind: Kind) -> Kind:
-    return replace(kind, pattern=patterns.pairs(named))
+def _of_names(named: Iterable[str], kind: Kind) -> Kind:
+    made = patterns.BY_NAME.get(kind.name)
+    return replace(kind, pattern=made(named)) if made else kind
 
 
 def _rule(kind: Kind) -> Rule:
     find = patterns.compiled(kind.pattern, groups=True)
     gone = tuple(find.groupindex[name] for name in patterns.GONE if name in find.groupindex)
-    return Rule(find, gone, kind.is_one, kind.put)
+    return Rule(find, gone, kind.is_one, kind.put, kind.until)
 
 
 def _quoted(name: str) -> str:
@@ -93,7 +95,7 @@ def _quoted(name: str) -> str:
     words = name.replace("-", "_").split("_")
     if not all(word and word.replace(".", "").isalnum() and word.isascii() for word in words):
         raise BadRule(f"redact_names: {name!r} must be letters, digits, '.', '-' and '_'")
-    return r"(?:\b|_)" + "[-_]?".join(word.replace(".", r"\.") for word in words)
+    return patterns.WORD + "[-_]?".join(word.replace(".", r"\.") for word in words)
 
 
 def _theirs(pattern: str) -> Rule:
@@ -136,12 +138,27 @@ def suspect(content: bytes, rules: Rules = DEFAULT) -> bool:
     """
     if rules.any.search(content) is not None:
         return True
-    return rules.custom is not None and rules.custom.search(_unescaped(content)) is not None
+    if rules.custom is None:
+        return False
+    # As it is, too: in a text a backslash is no escape.
+    return any(rules.custom.search(text) is not None for text in (content, _unescaped(content)))
+
+
+_ESCAPE = re.compile(rb'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
+_MEANT = dict(
+    zip(b'"\\/bfnrt', (b'"', b"\\", b"/", b"\b", b"\f", b"\n", b"\r", b"\t"), strict=True)
+)
 
 
 def _unescaped(content: bytes) -> bytes:
-    """Return JSON with the line ends and quotes that its texts have."""
-    return content.replace(b'\\"', b'"').replace(b"\\n", b"\n").replace(b"\\t", b"\t")
+    """Return JSON with its texts as they are meant."""
+    return _ESCAPE.sub(_meant, content) if b"\\" in content else content
+
+
+def _meant(found: re.Match[bytes]) -> bytes:
+    if found[1] is None:
+        return _MEANT[found[2][0]]
+    return chr(int(found[1], 16)).encode(errors="replace")
 
 
 def redact(call: Call, rules: Rules = DEFAULT) -> Call:
@@ -179,8 +196,8 @@ _LEAST_CARD = 10**12  # shorter numbers are no card's: most need not be read
 
 
 def _named(name: str, value: Any, rules: Rules) -> Any:
-    """Return the value of a name; yes, no and nothing are no secrets, nor is a number of tokens."""
-    if value is None or isinstance(value, bool) or not _is_secret(name, rules):
+    """Return the value of a name; yes, no, nothing and "" are no secrets, nor is a number of tokens."""
+    if value is None or value == "" or isinstance(value, bool) or not _is_secret(name, rules):
         return redacted(value, rules)
     if isinstance(value, int | float) and "token" in name.lower():
         return value
@@ -204,7 +221,7 @@ def redacted_text(text: str, rules: Rules = DEFAULT) -> str:
     >>> redacted_text("Authorization: Bearer abcdefghijklmnop")
     'Authorization: [redacted]'
     """
-    if len(text) < _SHORTEST:
+    if len(text) < _SHORTEST and rules.custom is None:
         return text
     encoded = text.encode()
     if not suspect(encoded, rules):
@@ -228,14 +245,23 @@ def _without(text: bytes, rule: Rule) -> bytes:
     kept: list[bytes] = []
     end = 0
     for found in rule.find.finditer(text):
+        if found.start() < end:
+            continue  # gone with what it stood in
         if rule.is_one is None or rule.is_one(found):
             start, stop = _gone(found, rule)
-            kept += (text[end:start], rule.put)
+            kept += (text[end:start], _put(found, rule))
             end = stop
     return b"".join((*kept, text[end:])) if kept else text
 
 
+def _put(found: Found, rule: Rule) -> bytes:
+    quote: bytes = found[b"quote"] if rule.until else b""  # JSON stays JSON
+    return quote + rule.put + quote
+
+
 def _gone(found: Found, rule: Rule) -> tuple[int, int]:
+    if rule.until is not None:
+        return patterns.nested_start(found), rule.until(found)
     for group in rule.gone:
         start, stop = found.span(group)
         if start >= 0:

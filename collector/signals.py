@@ -147,18 +147,14 @@ def _insert_events(db: Connection, kept: list[LogEvent], *, now: datetime) -> in
 
 
 def _record_counts(db: Connection, kept: list[TokenCount]) -> int:
-    token_metrics.record(db, kept)
-    return len(kept)  # a point of a stream tells all that the ones before it did
+    return token_metrics.record(db, kept)
 
 
 def _count(into: Counted, group: Group[Any], new: int, signal: Signal, source: Source) -> None:
     """Add how many records of a group came to what; zeros are left out."""
-    found = {
-        STORED: new,
-        DUPLICATE: len(group.kept) - new,
-        NOT_KEPT: group.not_kept,
-        REJECTED: len(group.rejected),
-    }
+    found = Counter({STORED: new, NOT_KEPT: group.not_kept, REJECTED: len(group.rejected)})
+    # A point tells all that those of its stream before it did: one that is not new had no room.
+    found[DUPLICATE if signal is Signal.LOGS else NOT_KEPT] += len(group.kept) - new
     for outcome, number in found.items():
         if number:
             into[source, f"{signal}:{outcome}"] += number

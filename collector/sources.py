@@ -19,13 +19,11 @@ def source_of(resource: Mapping[str, Any], sender: Sender, plan: Plan) -> Source
     Text that a sender chose is cut, so that rows stay small.
     """
     told = resource.get
-    sdk = f"{told('telemetry.sdk.language', '?')}/{told('telemetry.sdk.name', '?')}"
-    version = told("telemetry.sdk.version", "?")
     return Source(
         project=sender.project,
         key_id=sender.key_id,
         service=_label(str(told("service.name", "unknown_service")), plan),
-        sdk=_label(f"{sdk} {version}", plan),
+        sdk=_label(_sdk(resource), plan),
         user_agent=_label(sender.user_agent, plan),
     )
 
@@ -34,6 +32,14 @@ def unnamed(sender: Sender, plan: Plan) -> Source:
     """Return who sent a request, where its service is not known."""
     agent = _label(sender.user_agent, plan)
     return Source(project=sender.project, key_id=sender.key_id, user_agent=agent)
+
+
+def _sdk(resource: Mapping[str, Any]) -> str:
+    names = [resource.get(f"telemetry.sdk.{name}") for name in ("language", "name", "version")]
+    if names == [None, None, None]:
+        return "unknown"
+    language, name, version = ("?" if name is None else name for name in names)
+    return f"{language}/{name} {version}"
 
 
 def _label(text: str, plan: Plan) -> str:

@@ -28,10 +28,12 @@ def files_of(certificate: Path | None, key: Path | None, client_ca: Path | None)
     """Return the files of the settings; None where TLS is not asked for. Raises TlsUnusable."""
     if certificate is None and key is None:
         if client_ca is not None:
-            raise TlsUnusable("tls_client_ca_file needs tls_cert_file and tls_key_file")
+            raise TlsUnusable(
+                "TIDEGAUGE_TLS_CLIENT_CA_FILE needs TIDEGAUGE_TLS_CERT_FILE and TIDEGAUGE_TLS_KEY_FILE"
+            )
         return None
     if certificate is None or key is None:
-        raise TlsUnusable("tls_cert_file and tls_key_file are needed together")
+        raise TlsUnusable("TIDEGAUGE_TLS_CERT_FILE and TIDEGAUGE_TLS_KEY_FILE are needed together")
     return Files(certificate, key, client_ca)
 
 
@@ -111,11 +113,13 @@ def _stamp_of(path: Path) -> tuple[int, int, int]:
 
 def _load(files: Files) -> _Loaded:
     """Return what the files hold. Raises TlsUnusable."""
-    certificate = _read("tls_cert_file", files.certificate)
-    key = _read("tls_key_file", files.key)
+    certificate = _read("TIDEGAUGE_TLS_CERT_FILE", files.certificate)
+    key = _read("TIDEGAUGE_TLS_KEY_FILE", files.key)
     if b"ENCRYPTED" in key:
-        raise TlsUnusable(f"tls_key_file: {files.key} is encrypted; give a key without a password")
-    root = _read("tls_client_ca_file", files.client_ca) if files.client_ca else None
+        raise TlsUnusable(
+            f"TIDEGAUGE_TLS_KEY_FILE: {files.key} is encrypted; give a key without a password"
+        )
+    root = _read("TIDEGAUGE_TLS_CLIENT_CA_FILE", files.client_ca) if files.client_ca else None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -124,16 +128,19 @@ def _load(files: Files) -> _Loaded:
         context.load_cert_chain(files.certificate, files.key, password="")
     except (ssl.SSLError, OSError, ValueError) as error:
         raise TlsUnusable(_what_is_wrong(files, error)) from None
-    if files.client_ca and root is not None:
-        _trust(context, files.client_ca, root)
+    if files.client_ca:
+        _trust(context, files.client_ca)
     return _Loaded(context, grpc.ssl_server_certificate_configuration([(key, certificate)], root))
 
 
-def _trust(context: ssl.SSLContext, path: Path, root: bytes) -> None:
+def _trust(context: ssl.SSLContext, path: Path) -> None:
     try:
-        context.load_verify_locations(cadata=root.decode("ascii"))
-    except (ssl.SSLError, ValueError):
-        raise TlsUnusable(f"tls_client_ca_file: {path} holds no certificate in PEM form") from None
+        # Not cadata=: it takes ASCII alone, and a comment may name a CA in any language.
+        context.load_verify_locations(cafile=path)
+    except (ssl.SSLError, OSError):
+        raise TlsUnusable(
+            f"TIDEGAUGE_TLS_CLIENT_CA_FILE: {path} holds no certificate in PEM form"
+        ) from None
     context.verify_mode = ssl.CERT_REQUIRED
 
 
@@ -146,8 +153,8 @@ def _read(setting: str, path: Path) -> bytes:
 
 def _what_is_wrong(files: Files, error: Exception) -> str:
     if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
-        return f"tls_key_file: {files.key} is not the key of the certificate {files.certificate}"
+        return f"TIDEGAUGE_TLS_KEY_FILE: {files.key} is not the key of the certificate {files.certificate}"
     return (
-        f"tls_cert_file, tls_key_file: {files.certificate} and {files.key} do not hold a "
+        f"TIDEGAUGE_TLS_CERT_FILE, TIDEGAUGE_TLS_KEY_FILE: {files.certificate} and {files.key} do not hold a "
         f"certificate and its key in PEM form"
     )

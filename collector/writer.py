@@ -323,7 +323,10 @@ class Writer:
         kinds = {StoreBusy: "store_busy", BadValue: "bad_value"}
         reason = kinds.get(type(error), "unexpected")
         self._metrics.add("tidegauge_failed_commits_total", reason=reason)
-        self._change_state(str(error) if isinstance(error, StoreBusy) else None)
+        if isinstance(error, BadValue):
+            self._change_state(None)
+        else:  # of an error that nobody thought of only the kind: its words may hold content
+            self._change_state(str(error) if reason == "store_busy" else type(error).__name__)
 
     def _change_state(self, trouble: str | None) -> None:
         """Say once that the store does not answer, and once that it does again."""

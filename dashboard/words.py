@@ -72,9 +72,9 @@ def size(count: float) -> str:
     """Return bytes in the largest fitting unit.
 
     >>> size(900), size(12_400_000)
-    ('900 B', '12.4 MB')
+    ('900 B', '11.8 MiB')
     """
-    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, length in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= length:
             return f"{count / length:.1f} {unit}"
     return f"{count:.0f} B"

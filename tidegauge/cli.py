@@ -72,7 +72,7 @@ def main(
     """Carry the options of the command itself."""
 
 
-@app.command(epilog="Example: tidegauge up --host 0.0.0.0 --dashboard-port 8080")
+@app.command(epilog="Example: tidegauge up --database-url sqlite:///tide.db --dashboard-port 8080")
 def up(
     database_url: DatabaseUrl = None,
     host: Host = None,
@@ -266,6 +266,9 @@ def calls(
         bool,
         typer.Option("--all", help="Also spans that are no calls, with why they do not count."),
     ] = False,
+    project: Annotated[
+        str | None, typer.Option(help="Project (TIDEGAUGE_PROJECT).", show_default=False)
+    ] = None,
 ) -> None:
     """Print the stored model calls, oldest first."""
     from tidegauge import clock
@@ -274,7 +277,7 @@ def calls(
     from tidegauge.store import migrate, spans
     from tidegauge.store.engine import open_engine, read
 
-    chosen = settings(database_url=database_url)
+    chosen = settings(database_url=database_url, project=project)
     wanted = spans.Filter(
         since=moment(since, clock.now()) if since else None, service=service, all_spans=all_spans
     )

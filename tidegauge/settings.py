@@ -8,7 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 
@@ -117,6 +124,26 @@ class Settings(BaseSettings):
         0.01, ge=0, le=1, description="Share of the collector's requests whose own spans are sent."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Drop empty values, as .env and compose files make them; an empty text is a value."""
+        texts = {name for name, known in cls.model_fields.items() if known.annotation is str}
+        return {
+            name: value
+            for name, value in given.items()
+            # Were a text dropped too, an empty project or database would silently be another one.
+            if name in texts or not isinstance(value, str) or value.strip()
+        }
+
+    @field_validator("max_queue_bytes")
+    @classmethod
+    def _queue_fits_into_memory(cls, value: int | None, info: ValidationInfo) -> int | None:
+        memory = info.data.get("max_memory_bytes")  # missing where it is bad itself
+        if value is not None and memory is not None and value > memory:
+            raise ValueError(f"must not be above TIDEGAUGE_MAX_MEMORY_BYTES, which is {memory}")
+        return value
+
     @field_validator("webhook_allow_networks", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -157,7 +184,8 @@ class Settings(BaseSettings):
         if self.readers is not None:
             return self.readers
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        return min(cores, 4) if cores > 1 else 0
+        fit = (self.max_memory_bytes - 256 * 2**20) // (128 * 2**20)  # beside the collector itself
+        return max(0, min(cores, 4, fit)) if cores > 1 else 0
 
     @property
     def dashboard_url(self) -> str:

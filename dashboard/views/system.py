@@ -14,6 +14,7 @@ import streamlit as st
 from dashboard import connect, parts, words
 from tidegauge import clock
 from tidegauge.finding import Finding, Signal, Verdict
+from tidegauge.policy import BadPolicy, read_policy
 from tidegauge.settings import Settings
 from tidegauge.store import (
     jobs,
@@ -36,6 +37,23 @@ _SOMETIMES = (
     *("Key", "Rejected", "Refused", "Late", "In the future", "Clock wrong", "Cut"),
     *("JSON", "Dropped by SDK", "Log records", "Metric points"),
 )
+# Left to itself a column is about twelve characters wide: reasons and exporters would be cut, and
+# two exporters of one service look the same.
+_WIDTHS = {
+    name: st.column_config.TextColumn(width=pixels)
+    for name, pixels in {
+        "Exporter": 290,
+        "Rejected": 130,
+        "Refused": 130,
+        "JSON": 130,
+        "Dropped by SDK": 130,
+        "Log records": 130,
+        "Metric points": 130,
+        "SDK": 220,
+    }.items()
+}
+_NOT_READ = "(not read)"  # the service of a request that was refused before its body was
+_MOST_REASONS = 20  # sources whose reasons are written out above the table
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -43,18 +61,20 @@ def show() -> None:
     """Draw the page."""
     now = clock.now()
     st.title("System")
-    project = connect.settings().project
+    st.caption("The whole installation, whatever the filters say. Counts are of the last 24 hours.")
+    settings = connect.settings()
+    project = settings.project
     with read(connect.engine()) as db:
         last_span = spans.last_received(db, project)
         lines = ledger.lines(db, project, now - clock.DAY)
-        claim = ledger.claim(db, project, now - clock.DAY)
+        claim = ledger.claim(db, project, now - clock.DAY, kept_since=_kept_since(settings, now))
         checks = token_metrics.compare(db, project, clock.floor(now - clock.DAY, clock.HOUR), now)
         runs = jobs.last_runs(db, now)
         endpoints = outbox.endpoints(db)
         answers = normals.read_findings(db, project)
         size = pages.database_bytes(db)
         waiting = rollups.count_stale(db)
-    for warning in warnings_of(connect.settings()):
+    for warning in warnings_of(settings):
         st.warning(words.md(warning, words.SENTENCE))
     _numbers(last_span, waiting, size, now)
     _ledger(lines, claim, last_span, now)
@@ -75,6 +95,15 @@ def warnings_of(settings: Settings) -> list[str]:
     elif settings.webhook_url.startswith("http://") and not _stays_here(settings.webhook_url):
         found.append("Alerts leave this machine unencrypted: the webhook's address is http")
     return found
+
+
+def _kept_since(settings: Settings, now: datetime) -> datetime:
+    """Return from when on spans and counts are both there; the latest it can be, if not known."""
+    try:
+        days = read_policy(settings.policy_file).project(settings.project).numbers_days
+    except BadPolicy:  # it was changed while we run: the analyst, who lives by it, says so
+        days = 1
+    return ledger.both_since(now, days)
 
 
 def _stays_here(url: str) -> bool:
@@ -101,9 +130,9 @@ def _ledger(lines: Sequence[Line], claim: Claim, last_span: datetime | None, now
     lost = [line for line in lines if line.lost]
     if lost:
         st.warning(
-            f"{words.plural(len(lost), 'source')} sent what is not stored: the reason stands in "
-            "the columns Rejected and Refused, and was told to the exporter."
+            f"{words.plural(len(lost), 'source')} sent what is not stored; the exporter was told why:"
         )
+        st.text(_reasons(lost))
     if any(line.source.service == ledger.OTHER for line in lines):
         st.warning(
             f"More than {words.plural(ledger.MOST_SOURCES, 'exporter')}: new ones are counted "
@@ -112,12 +141,33 @@ def _ledger(lines: Sequence[Line], claim: Claim, last_span: datetime | None, now
     table = [ledger_row(line, now) for line in sorted(lines, key=lambda line: not line.lost)]
     # What is zero everywhere would push the rest out of sight.
     unused = {name for name in _SOMETIMES if not any(row[name] for row in table)}
-    parts.table([{name: cell for name, cell in row.items() if name not in unused} for row in table])
+    shown = [{name: cell for name, cell in row.items() if name not in unused} for row in table]
+    parts.table(shown, column_config=_WIDTHS)
     st.caption(
         "Numbers are spans, Refused is whole requests. Received = stored + duplicate + rejected; "
         "an exporter is told that stored and duplicate spans are kept. A duplicate is a span that "
         "was sent again."
     )
+
+
+def _reasons(lost: Sequence[Line]) -> str:
+    """Return a line of each source that lost something, and why; those that lost most first."""
+
+    def number(line: Line) -> int:
+        return sum(line.rejected.values()) + sum(line.refused.values())
+
+    ordered = sorted(lost, key=lambda line: -number(line))
+    points = [words.plain(_reason(line), words.SENTENCE) for line in ordered[:_MOST_REASONS]]
+    if len(lost) > _MOST_REASONS:
+        points.append(f"and {words.plural(len(lost) - _MOST_REASONS, 'more source')}")
+    return "\n".join(points)
+
+
+def _reason(line: Line) -> str:
+    who = [line.source.service or _NOT_READ, line.source.user_agent]
+    what = [(line.rejected, "rejected"), (line.refused, "refused")]
+    said = [f"{word}: {_named(counts)}" for counts, word in what if counts]
+    return ": ".join([" · ".join(words.plain(one) for one in who if one), "; ".join(said)])
 
 
 def _tokens(checks: Sequence[TokenCheck]) -> None:
@@ -138,10 +188,15 @@ def token_row(check: TokenCheck) -> dict[str, Any]:
         "Service": words.plain(check.service),
         "Model": words.plain(check.model),
         "Tokens": check.type.value,
-        "By its metric": check.by_metric,
-        "By its calls": check.by_calls,
+        "By its metric": _count(check.by_metric),
+        "By its calls": _count(check.by_calls),
         "Calls / metric": "" if check.share is None else f"{check.share:.1%}",
     }
+
+
+def _count(found: int | None) -> str:
+    """Return a count as text: of a number that is not known, a table would show "None"."""
+    return "" if found is None else f"{found:,}"
 
 
 def _explain_no_lines(last_span: datetime | None, now: datetime) -> None:
@@ -161,7 +216,8 @@ def ledger_row(line: Line, now: datetime) -> dict[str, Any]:
     source, counts = line.source, line.counts
     return {
         "State": "▲ not all stored" if line.lost else "✓ all stored",
-        "Service": words.plain(source.service or "(not read)"),
+        "Service": words.plain(source.service or _NOT_READ),
+        "Exporter": words.plain(source.user_agent),
         "Received": line.received,
         "Stored": line.stored,
         "Duplicate": line.duplicate,
@@ -177,7 +233,6 @@ def ledger_row(line: Line, now: datetime) -> dict[str, Any]:
         "Metric points": _named(line.among(ledger.METRICS)),
         "Last seen": words.ago(line.last_seen, now),
         "SDK": words.plain(source.sdk),
-        "Exporter": words.plain(source.user_agent),
         "Key": words.plain(source.key_id),
     }
 

@@ -42,4 +42,5 @@ def test_what_is_told_beside_a_success() -> None:
     rejected = [Rejection("bad_span", "no id")]
     assert told([], []) == ""
     assert told([], ["2 spans were cut"]) == "2 spans were cut"
-    assert told(rejected, ["2 spans were cut"]) == ("1 spans rejected: no id (1); 2 spans were cut")
+    assert told(rejected, ["2 spans were cut"]) == "1 span rejected: no id (1); 2 spans were cut"
+    assert told(rejected, [], Signal.LOGS) == "1 log record rejected: no id (1)"

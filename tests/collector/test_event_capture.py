@@ -56,6 +56,21 @@ def test_more_rules_of_the_project_are_kept_to() -> None:
     assert "0000" not in stored(kept(plan, USER, ANSWER, WHOLE))
 
 
+@pytest.mark.parametrize("text", ["login CORP\\joe", "x\rCASE-123456"])
+def test_a_rule_of_the_project_is_kept_to_behind_an_escape(text: str) -> None:
+    plan = Plan(Capture.FULL, rules_of(patterns_too=[r"CORP\\\w+", r"\bCASE-\d{6}"]))
+    found = kept(plan, event("gen_ai.user.message", 1, {"content": text}, note=text))
+    assert "joe" not in stored(found)
+    assert "123456" not in stored(found)
+
+
+def test_an_object_under_a_secret_name_is_not_kept() -> None:
+    inner = {"password": {"v": "hunter33zz"}}
+    body = {"tool_calls": [{"arguments": orjson.dumps(inner).decode()}]}
+    found = kept(Plan(), event("gen_ai.user.message", 1, body, **inner))
+    assert "hunter33zz" not in stored(found)
+
+
 @pytest.mark.parametrize("plan", [OFF, HASH])
 @pytest.mark.parametrize("events", [(USER, ANSWER), (WHOLE,)])
 def test_without_content_a_call_still_says_how_it_ended(

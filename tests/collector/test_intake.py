@@ -145,3 +145,15 @@ def test_too_much_json_in_texts_is_told_and_rejects_nothing() -> None:
 def test_a_call_that_ends_in_the_far_future_is_left_out_of_statistics() -> None:
     call = a_call(1, started_at=RECEIVED, duration_s=7e9)
     assert dated(call, RECEIVED).clock_invalid
+
+
+def test_r13_content_that_grows_beyond_its_body_is_refused() -> None:
+    request = ExportTraceServiceRequest.FromString(build(200, 8).raw)
+    resource = request.resource_spans[0].resource
+    for number in range(15):
+        resource.attributes.add(key=f"k{number}").value.string_value = "x" * 1_000
+    body = request.SerializeToString()
+
+    assert len(taken(body).calls) == 200
+    with pytest.raises(TooLarge, match="content"):
+        taken(body, bounds=Limits(body_bytes=len(body)))

@@ -394,3 +394,19 @@ def test_r15_a_span_keeps_a_mebibyte_of_texts_and_its_numbers() -> None:
         assert raw.attributes["gen_ai.usage.input_tokens"] == 7
         assert (raw.cut, raw.dropped_attributes) == (True, 41 - len(raw.attributes) + 1)
     assert protobuf.attributes == found.attributes
+
+
+def test_r13_what_every_span_carries_is_bounded() -> None:
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "shop"
+    group.resource.attributes.add(key="process.command_line").value.string_value = "x" * 60_000
+    scope = group.scope_spans.add()
+    scope.scope.name = "s" * 100_000
+    scope.spans.add(trace_id=b"1" * 16, span_id=b"2" * 8, name="n" * 100_000)
+
+    (raw,) = read_spans(request.SerializeToString(), json=False).spans
+
+    assert raw.resource["service.name"] == "shop"
+    assert sum(map(len, raw.resource.values())) <= 16 * 1024
+    assert (len(raw.scope_name), len(raw.name)) == (1024, 1024)

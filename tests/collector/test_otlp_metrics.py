@@ -150,6 +150,22 @@ def test_o13_a_count_that_is_none_is_rejected_alone(value: float | None) -> None
     assert (len(group.kept), len(group.rejected)) == (1, 1)
 
 
+@pytest.mark.parametrize("value", [1e300, 2.0**63, 1e12 + 1])
+def test_a_count_that_is_too_large_is_told_so(value: float) -> None:
+    assert only(histogram(value)).rejected == [
+        "a count of tokens must be at most 1,000,000,000,000"
+    ]
+    assert only(histogram(1e12)).kept[0].tokens == 10**12
+
+
+def test_a_whole_number_that_is_too_large_is_told_so() -> None:
+    made = Metric(name="gen_ai.client.inference.usage.input_tokens")
+    made.sum.aggregation_temporality = CUMULATIVE  # type: ignore[assignment]
+    made.sum.is_monotonic = True
+    made.sum.data_points.add(time_unix_nano=5, as_int=2**63 - 1)
+    assert "at most" in only(made).rejected[0]
+
+
 def test_a_temporality_must_be_named() -> None:
     assert len(only(histogram(temporality=0)).rejected) == 1
 

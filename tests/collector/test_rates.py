@@ -139,3 +139,17 @@ def test_over_any_time_the_rate_holds(requests: list[tuple[float, int]]) -> None
             rates.charge("k", spans=spans)
             taken, largest = taken + spans, max(largest, spans)
             assert taken <= 50 * (clock.now - began + BURST_S) + largest + 1e-6
+
+
+def test_requests_that_were_admitted_at_once_put_a_key_off_for_ten_seconds_at_most(
+    rates: Rates, clock: Clock
+) -> None:
+    key = a_key(spans_per_s=10)
+    for _ in range(50):
+        rates.check(key)
+    for _ in range(50):
+        rates.charge("k", spans=512)
+    clock.now += BURST_S - 0.5
+    assert refusal(rates, key) is not None
+    clock.now += 0.5
+    assert refusal(rates, key) is None

@@ -167,3 +167,45 @@ def _with_pattern(pattern: str) -> Policy:
     from tidegauge.policy import Project
 
     return Policy(projects={"*": Project(redact_patterns=(pattern,))})
+
+
+def test_requests_taken_in_order_never_wait_for_room_that_later_ones_hold() -> None:
+    four = Readers(4, BOOK)
+    try:
+        body = job(build(1, 1).raw)
+        for _ in range(20):
+            in_order = [begin(four, body) for _ in range(100)]
+            assert until(in_order[0].is_ready)
+            assert sum(len(reading.take().rows) for reading in in_order) == 100
+    finally:
+        four.close()
+
+
+def test_a_reader_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.readers.READ_WITHIN_S", 0.5)
+    one = Readers(1, BOOK)
+    try:
+        begin(one, job(build(4, 1).raw)).take()
+        os.kill(one.pids()[0], signal.SIGSTOP)
+
+        with pytest.raises(Overloaded, match="has ended"):
+            begin(one, job(build(4, 2).raw)).take()
+
+        assert len(begin(one, job(build(4, 3).raw)).take().rows) == 4
+    finally:
+        one.close()
+
+
+def test_r19_readers_that_hang_do_not_hold_up_the_end() -> None:
+    two = Readers(2, BOOK)
+    for pid in two.pids():
+        os.kill(pid, signal.SIGSTOP)
+    waiting = [begin(two, job(build(4, seed).raw)) for seed in range(6)]
+
+    began = time.monotonic()
+    two.close()
+
+    assert time.monotonic() - began < 2
+    for reading in waiting[:2]:
+        with pytest.raises(Overloaded):
+            reading.take()

@@ -17,6 +17,7 @@ from collector.redact import (
     COLUMNS,
     REDACTED,
     BadRule,
+    Rules,
     columns,
     redact,
     redacted,
@@ -225,10 +226,15 @@ def test_an_ordinary_call_is_no_suspect() -> None:
         "gen_ai.request.max_tokens", "llm.token_count.prompt", "llm.token_count.prompt_details.audio",
         "llm.usage.total_tokens", "session_tokens", "access_token", "auth_token", "trace_id",
         "prompt_checksum", "gen_ai.request.model", "ai.usage.promptTokens",
+        "tokens.secret_count",
     ],
 )  # fmt: skip
 def test_numbers_of_tokens_are_never_redacted(name: str) -> None:
-    attributes = {name: 4096, "list": [{name: 12}], "text": f'{{"{name}": 4096}} {name}=4096'}
+    attributes = {
+        name: 4096,
+        "list": [{name: 12}],
+        "text": f'{{"{name}": 4096, "{name}":7}} {name}=4096',
+    }
 
     assert redacted(attributes) == attributes
 
@@ -290,6 +296,133 @@ def test_a_password_in_json_goes_whole_whatever_is_in_it(password: str, deep: in
     assert json.loads(found) == {"password": REDACTED, "user": "ann"}
 
 
+NESTED = [
+    {"password": {"v": "hunter33zz"}},
+    {"x": {"pin_password": 123}},
+    {"credentials": [{"user": "ann", "pin": 7}]},
+    {"api_key": {"value": "hunter33zz", "user": "ann"}},
+    {"secrets": {"a": ["b]\\", '}"'], "c": "hunter33zz"}},
+    {"password": -1.5},
+    {"db-password": []},
+]
+
+
+@pytest.mark.parametrize("value", NESTED)
+@pytest.mark.parametrize("deep", range(4))
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_object_a_list_and_a_number_under_a_secret_name_go(
+    value: Any, deep: int, indent: int | None
+) -> None:
+    text: Any = {**value, "note": "stays"}
+    for _ in range(deep):
+        text = {"arguments": json.dumps(text, indent=indent), "z": 1}
+
+    assert suspect(orjson.dumps(text))
+    found = redacted(text)
+    for _ in range(deep):
+        assert found["z"] == 1
+        found = json.loads(found["arguments"])
+    assert found == redacted({**value, "note": "stays"})
+    assert REDACTED in orjson.dumps(found).decode()
+    assert found["note"] == "stays"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (
+            """{'password': {"a": "it's"}, 'b': 1}""",
+            "{'password': '[redacted]', 'b': 1}",
+        ),
+        ('say "api_key": {"a": [1, "}"]}, then', 'say "api_key": "[redacted]", then'),
+        ('{"password": {"a": "cut', '{"password": "[redacted]"'),
+        (
+            r'{"a": "{\"password\": {\"b\": \"cut", "c": 1}',
+            r'{"a": "{\"password\": \"[redacted]\"", "c": 1}',
+        ),
+        ('"password": "[redacted]"', '"password": "[redacted]"'),
+        ('"password": [redacted]', '"password": [redacted]'),
+    ],
+)
+def test_what_goes_of_a_value_in_brackets_is_that_value(text: str, clean: str) -> None:
+    assert redacted_text(text) == clean
+
+
+MARKED = st.text(st.sampled_from("{}[]\"'\\,: ab\n"), max_size=8)
+ANY_JSON = st.recursive(
+    st.integers(-(10**15), 10**15) | MARKED,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MARKED, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(ANY_JSON, max_size=3) | st.dictionaries(MARKED, ANY_JSON) | st.integers(0, 999),
+    st.integers(0, 2),
+)
+def test_a_value_in_json_in_a_text_goes_whole_and_nothing_else_does(value: Any, deep: int) -> None:
+    text = json.dumps({"password": value, "user": "ann"})
+    for _ in range(deep):
+        text = json.dumps({"body": text})
+
+    found: Any = redacted_text(text)
+    for _ in range(deep):
+        found = json.loads(found)["body"]
+    assert json.loads(found) == {"password": REDACTED, "user": "ann"}
+
+
+NAMES = st.one_of(
+    st.sampled_from(
+        ["password", "API-Key", "x.id_token", "\nid_token", "credentials", "iban", "\tiban",
+         "secrets", "access_token", "\x01iban", "cookie", "pwd", "user"]
+    ),
+    MIXED,
+)  # fmt: skip
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**17), 10**17), st.floats(allow_nan=False), MIXED,
+    st.sampled_from(["", "CORP\\joe", "CORP\\new", "\rCASE-123456", "\x01CASE-123456"]),
+)  # fmt: skip
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(NAMES, inner, max_size=3),
+        inner.map(json.dumps),
+    ),
+    max_leaves=6,
+)
+THEIRS = rules_of(personal=True, names=["iban"], patterns_too=[r"CORP\\\w+", r"\bCASE-\d{6}"])
+
+
+@settings(max_examples=600, deadline=None)
+@given(VALUES, st.sampled_from([module.DEFAULT, THEIRS]))
+@example({"x": {"pin_password": 123}}, module.DEFAULT)
+@example({"\niban": "x"}, THEIRS)
+@example({"password": ""}, module.DEFAULT)
+@example(["password:\nhunter22"], module.DEFAULT)
+@example(["password=a\tb;"], module.DEFAULT)
+def test_what_redacted_changes_is_always_a_suspect(value: Any, rules: Rules) -> None:
+    if redacted(value, rules) != value:
+        assert suspect(orjson.dumps(value), rules)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["login CORP\\joe", "login CORP\\new", "x\rCASE-123456", "\x01CASE-123456", "\\\nCASE-123456"],
+)
+def test_a_pattern_of_an_operator_is_found_behind_any_escape(text: str) -> None:
+    for content in (orjson.dumps({"a": [text]}), text.encode()):
+        assert suspect(content, THEIRS)
+    assert REDACTED in redacted_text(text, THEIRS)
+
+
+def test_a_pattern_of_an_operator_may_be_short() -> None:
+    rules = rules_of(patterns_too=[r"C\d{3}"])
+
+    assert redacted({"a": "C123"}, rules) == {"a": REDACTED}
+
+
 # For every rule: beginnings of it without an end, as many as a value can hold. A rule that reads the
 # rest of the text for each of them would need hours.
 TRAPS = (
@@ -299,6 +432,7 @@ TRAPS = (
     "secret ", "secret= ", "secret:\\", "token\\\" ", "api_key: basic ", "password=\"", "a://b:",
     "a://b:c", "http://", "4111 1111 ", "4", "password=", "pwd=a ", "a@", "a.b@c.", "1.1.", "a:b:",
     "+1 2", "Cookie: a=b; ", "basic aaa", "'", "\\\"", "password\":\"\\\\",
+    '"secret":{', '"secret":["', '\\"secret\\":[', "'secret':1",
 )  # fmt: skip
 _MEASURE = """
 import sys

@@ -321,6 +321,20 @@ def test_the_ledger_says_what_became_of_every_record(
     assert told == 2
 
 
+def test_points_of_streams_beyond_the_bound_are_counted_as_not_kept(
+    parts: Parts, engine: Engine, now: datetime
+) -> None:
+    at = int(now.timestamp()) * 10**9
+    beyond = token_metrics.MOST_STREAMS + 7
+    points = [histogram(1.0, began=at, until=at, user=str(n)) for n in range(beyond)]
+    parts.put(Signal.METRICS, metrics_request(*points)).result(30)
+    with read(engine) as db:
+        counts = ledger.read_counts(db, "p", now - DAY, now + DAY)
+        (found,) = token_metrics.compare(db, "p", now - DAY, now + DAY)
+    assert counts == {"metrics:stored": token_metrics.MOST_STREAMS, "metrics:not_kept": 7}
+    assert found.by_metric == token_metrics.MOST_STREAMS
+
+
 def test_a_request_of_which_nothing_is_kept_needs_no_transaction(
     parts: Parts, engine: Engine, now: datetime
 ) -> None:

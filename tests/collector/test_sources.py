@@ -22,7 +22,9 @@ def test_a_source_is_what_its_resource_and_its_request_say() -> None:
 
 
 def test_a_sender_that_says_nothing_has_a_name_all_the_same() -> None:
-    assert source_of({}, Sender("shop"), Plan()) == Source("shop", "", "unknown_service", "?/? ?")
+    assert source_of({}, Sender("shop"), Plan()) == Source("shop", "", "unknown_service", "unknown")
+    told = source_of({"telemetry.sdk.language": "go"}, Sender("shop"), Plan())
+    assert told.sdk == "go/? ?"
 
 
 def test_no_secret_and_no_long_text_gets_into_the_ledger() -> None:

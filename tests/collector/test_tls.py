@@ -276,7 +276,7 @@ def test_o47_a_wrong_setting_stops_the_start_in_one_line(
     ours: Authority, server: Party, sqlite_url: str, tmp_path: Path
 ) -> None:
     line = refused_start(sqlite_url, TIDEGAUGE_TLS_CERT_FILE=str(server.certificate))
-    assert "tls_key_file" in line
+    assert "TIDEGAUGE_TLS_KEY_FILE" in line
     line = refused_start(
         sqlite_url,
         TIDEGAUGE_TLS_CERT_FILE=str(server.certificate),
@@ -297,7 +297,7 @@ def test_o47_what_cannot_be_used_is_named(ours: Authority, server: Party, tmp_pa
         Files(nonsense, server.key): "nonsense.pem",
         Files(server.certificate, nonsense): "nonsense.pem",
         Files(server.certificate, locked): "is encrypted",
-        Files(server.certificate, server.key, nonsense): "tls_client_ca_file",
+        Files(server.certificate, server.key, nonsense): "TIDEGAUGE_TLS_CLIENT_CA_FILE",
     }.items():
         with pytest.raises(TlsUnusable, match=why) as caught:
             Tls(wrong)
@@ -338,3 +338,8 @@ def test_o47_a_collector_with_tls_says_https(
     _, log = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "Traceback" not in log
+
+
+def test_o47_a_ca_file_may_have_a_comment_in_any_language(ours: Authority, server: Party) -> None:
+    ours.path.write_bytes("# Zertifizierungsstelle für Ämter\n".encode() + ours.path.read_bytes())
+    assert Tls(files(server, ours.path)).context.verify_mode is ssl.CERT_REQUIRED

@@ -206,7 +206,7 @@ def test_o35_a_span_with_an_invalid_id_is_rejected_alone(
     bad = a_span(**{"trace_id": good.trace_id, **BAD_IDS[name]})
     answer = send(encoded(request_of([bad, good]), transport))
     assert (answer.ok, answer.rejected) == (True, 1)
-    assert "1 spans rejected" in answer.message
+    assert "1 span rejected" in answer.message
     assert [call.span_id for call in stored(good.trace_id)] == [good.span_id.hex()]
 
 

@@ -131,3 +131,22 @@ def test_every_process_says_it_in_the_same_words(package: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "TIDEGAUGE_HOSTT: no such setting; correct the name or unset it" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_empty_value_is_the_default_but_not_for_a_text_that_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("READERS", "MAX_CONNECTIONS", "MAX_QUEUE_BYTES", "POLICY_FILE", "TLS_CERT_FILE")
+    for name in (*names, "OTLP_HTTP_PORT", "WEBHOOK_URL", "CORS_ORIGINS"):
+        monkeypatch.setenv(f"TIDEGAUGE_{name}", "")
+    assert load() == Settings.model_validate({})
+    assert (load().readers, load().policy_file, load().otlp_http_port) == (None, None, 4318)
+    monkeypatch.setenv("TIDEGAUGE_PROJECT", "")
+    with pytest.raises(BadSettings, match=r"TIDEGAUGE_PROJECT: .*at least 1 character"):
+        load()
+
+
+def test_a_queue_that_memory_cannot_hold_is_refused() -> None:
+    assert load(max_queue_bytes=2**28, max_memory_bytes=2**28).queue_bytes == 2**28
+    with pytest.raises(BadSettings, match=r"TIDEGAUGE_MAX_QUEUE_BYTES: .*MAX_MEMORY_BYTES"):
+        load(max_queue_bytes=2**28 + 1, max_memory_bytes=2**28)

@@ -54,7 +54,7 @@ def check(settings: Settings, now: datetime, silent_after: timedelta) -> list[An
         schema = migrate.state(engine)
         with read(engine) as db:
             return [
-                Answer("database", Health.WELL, _readable(pages.database_bytes(db))),
+                Answer("database", Health.WELL, f"answers, {size(pages.database_bytes(db))}"),
                 *disk(sizes.disk_of(engine)),
                 Answer("schema", Health.WELL if schema == "current" else Health.BAD, schema),
                 last_span(db, settings.project, now, silent_after),
@@ -73,7 +73,7 @@ def disk(seen: sizes.Disk | None) -> list[Answer]:
     if seen is None:
         return []
     health = Health.BAD if seen.is_full else Health.WELL
-    return [Answer("disk", health, f"{seen.used:.0%} used, {_readable(seen.free_bytes)} free")]
+    return [Answer("disk", health, f"{seen.used:.0%} used, {size(seen.free_bytes)} free")]
 
 
 def last_span(db: Connection, project: str, now: datetime, silent_after: timedelta) -> Answer:
@@ -148,5 +148,10 @@ def _age(age: timedelta) -> str:
     return f"{seconds:.0f} s"
 
 
-def _readable(size: int) -> str:
-    return f"answers, {size / 2**20:.1f} MiB"
+def size(count: int) -> str:
+    """Return bytes in MiB, in GiB where it is one or more.
+
+    >>> size(12_400_000), size(73_414 * 2**20)
+    ('11.8 MiB', '71.7 GiB')
+    """
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

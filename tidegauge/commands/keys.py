@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # SQLAlchemy must not load for ``tidegauge --help``
 
 _ACTS = "Collectors know of it within 5 seconds."
 _NAMES = ("name", "project")
+_MOST_PER_S = 10**12  # far above any machine, far below what the database's column holds
 
 app = typer.Typer(
     no_args_is_help=True, help="API keys: who may send spans, to which project, and how much."
@@ -46,12 +47,22 @@ Lasts = Annotated[
 ]
 SpansPerS = Annotated[
     int | None,
-    typer.Option("--spans-per-s", min=0, help="Spans a second; 0: no limit.", show_default=False),
+    typer.Option(
+        "--spans-per-s",
+        min=0,
+        max=_MOST_PER_S,
+        help="Spans a second; 0: no limit.",
+        show_default=False,
+    ),
 ]
 BytesPerS = Annotated[
     int | None,
     typer.Option(
-        "--bytes-per-s", min=0, help="Bytes of bodies a second; 0: no limit.", show_default=False
+        "--bytes-per-s",
+        min=0,
+        max=_MOST_PER_S,
+        help="Bytes of bodies a second; 0: no limit.",
+        show_default=False,
     ),
 ]
 
@@ -75,6 +86,8 @@ def create(
     from tidegauge import clock
     from tidegauge.store import keys
 
+    if project == "":
+        raise typer.BadParameter("a project has a name", param_hint="--project")
     chosen = settings(database_url=database_url, project=project)
     key, token = keys.new(
         chosen.project,
@@ -176,7 +189,8 @@ def limit(
 ) -> None:
     """Change how much a key may send to each collector; what is over it is put off, not lost.
 
-    What is not named stays as it is. Ten seconds' worth may come at once.
+    What is not named stays as it is. Ten seconds' worth may come at once, and a key that sent
+    more is put off for ten seconds at most.
     """
     from tidegauge.store import keys
 

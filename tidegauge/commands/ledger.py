@@ -67,7 +67,10 @@ def print_table(lines: Sequence[Line], claim: Claim | None, console: Console) ->
     """Print a line a source, and whether what they were told is stored is there."""
     shown = [_cells(line) for line in lines if line.received or line.refused]
     if not shown:
-        console.print(Text(EMPTY))
+        if claim is None or claim.stored == claim.rows:
+            console.print(Text(EMPTY if claim is None or claim.since is None else _empty(claim)))
+        else:
+            console.print(Text(claim.text, style="bold red"))
         return
     # In a narrow terminal a column of nothing but dashes goes: it would cost the names their room.
     columns = [
@@ -81,6 +84,10 @@ def print_table(lines: Sequence[Line], claim: Claim | None, console: Console) ->
     console.print(table)
     if claim is not None:
         console.print(Text(claim.text, style="" if claim.stored == claim.rows else "bold red"))
+
+
+def _empty(claim: Claim) -> str:
+    return f"Since {claim.since:%Y-%m-%d %H:%M} UTC: {EMPTY} Further back, the ledger is not kept."
 
 
 def _is_idle(column: str, shown: Sequence[Mapping[str, str]]) -> bool:

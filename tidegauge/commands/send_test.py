@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import shlex
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,10 @@ _WHY_CHARS = 400
 _AGAIN = "it cannot be stored now: the /readyz of the collector says why"
 #: What to do, by a word in the exporter's own message; the first that is found.
 _ADVICE = (
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "its CA is not trusted here: OTEL_EXPORTER_OTLP_CERTIFICATE=FILE names the CA, as PEM",
+    ),
     ("code: 401", "send a valid key with --key; `tidegauge keys create --name APP` makes one"),
     ("UNAUTHENTICATED", "send a valid key with --key"),
     ("code: 403", "this key is for something else; `tidegauge keys create --name APP` makes one"),
@@ -73,6 +78,7 @@ class Trip:
     protocol: str
     endpoint: str
     steps: Sequence[Step]
+    project: str
 
     @property
     def arrived(self) -> bool:
@@ -105,7 +111,8 @@ def send(
         key,
     )
     trips = [
-        Trip(way.protocol, way.endpoint, list(_follow(engine, project, way, now))) for way in ways
+        Trip(way.protocol, way.endpoint, list(_follow(engine, project, way, now)), project)
+        for way in ways
     ]
     engine.dispose()
     return trips
@@ -177,9 +184,9 @@ def _export(way: _Way, span: ReadableSpan) -> Step:
     if result is SpanExportResult.SUCCESS:
         return Step("answer", True, "acknowledged: it is stored, says the collector")
     # The first names the cause; the last, after some tries, only that there were enough of them.
-    why = printable(said[0])[:_WHY_CHARS] if said else "the exporter gave no reason"
+    why = printable(said[0]) if said else "the exporter gave no reason"
     todo = next(advice for word, advice in _ADVICE if word in why)
-    return Step("answer", False, f"{why}; {todo}")
+    return Step("answer", False, f"{why[:_WHY_CHARS]}; {todo}")
 
 
 def _find(engine: Engine, project: str, trace_id: str) -> Step:
@@ -264,5 +271,6 @@ def show(trips: Sequence[Trip], console: Console) -> None:
             mark = ("✓", "green") if step.good else ("✗", "bold red")
             table.add_row("", Text(f"{mark[0]} {step.name}", style=mark[1]), Text(step.text))
     console.print(table)
-    if any(trip.arrived for trip in trips):
-        console.print(Text(f"See them with: tidegauge calls --all --service {SERVICE}"))
+    if arrived := [trip for trip in trips if trip.arrived]:
+        where = f"--project {shlex.quote(arrived[0].project)}"
+        console.print(Text(f"See them with: tidegauge calls --all --service {SERVICE} {where}"))

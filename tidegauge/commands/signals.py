@@ -11,6 +11,7 @@ from rich.text import Text
 from tidegauge.clock import HOUR, floor
 from tidegauge.commands.ledger import print_jsonl, print_table, printable
 from tidegauge.commands.tables import console, plain
+from tidegauge.policy import read_policy
 from tidegauge.settings import Settings
 from tidegauge.store import ledger, migrate, token_metrics
 from tidegauge.store.engine import open_engine, read
@@ -29,13 +30,17 @@ def print_ledger(
     settings: Settings, since: datetime, now: datetime, service: str | None, *, jsonl: bool
 ) -> None:
     """Print the ledger from the hour of ``since`` on: a line an exporter, then what is no span."""
+    kept = read_policy(settings.policy_file).project(settings.project).numbers_days
     migrate.upgrade(settings.database_url)
     engine = open_engine(settings.database_url, pool_size=1)
     hours = (floor(since, HOUR), now + HOUR)
     with read(engine) as db:
         found = ledger.lines(db, settings.project, since, service=service)
         # Of one service it cannot be said: beyond the bound several are counted as one.
-        claim = ledger.claim(db, settings.project, since) if service is None else None
+        claim = None
+        if service is None:
+            kept_since = ledger.both_since(now, kept)
+            claim = ledger.claim(db, settings.project, since, kept_since=kept_since)
         counts = ledger.read_counts(db, settings.project, *hours) if service is None else {}
         checks = token_metrics.compare(db, settings.project, *hours)
     engine.dispose()

@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
-from tidegauge.store.engine import Connection
+from tidegauge.store.engine import Connection, StoreBusy
 
 Values = tuple[Any, ...]
 
@@ -44,9 +44,14 @@ def _copy_postgres(
     driver: psycopg.Connection = db.connection.driver_connection  # type: ignore[assignment]
     types = [_type_name(table, name) for name in columns]
     with driver.cursor() as cursor:
-        cursor.execute(
-            f"CREATE TEMP TABLE IF NOT EXISTS {stage} (LIKE {table.name}) ON COMMIT DELETE ROWS"
-        )
+        try:
+            cursor.execute(
+                f"CREATE TEMP TABLE IF NOT EXISTS {stage} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+            )
+        except psycopg.errors.InsufficientPrivilege:
+            raise StoreBusy(
+                "the role may not create temporary tables: GRANT TEMP ON DATABASE ... TO it"
+            ) from None
         with cursor.copy(f"COPY {stage} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(types)
             for row in rows:

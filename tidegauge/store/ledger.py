@@ -100,10 +100,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """How many spans the ledger says were stored, and how many rows there are."""
+    """How many spans the ledger says were stored, and how many rows there are.
+
+    ``since`` is where they begin, if that is later than asked: before, one of both is not kept.
+    """
 
     stored: int
     rows: int
+    since: datetime | None = None
 
     @property
     def text(self) -> str:
@@ -113,6 +117,10 @@ class Claim:
         'Claimed as stored: 12; in the table: 12. They agree.'
         """
         said = f"Claimed as stored: {self.stored:,}; in the table: {self.rows:,}."
+        if self.since is not None:
+            said = (
+                f"Since {self.since:%Y-%m-%d %H:%M} UTC, as further back not both are kept: {said}"
+            )
         if self.stored == self.rows:
             return f"{said} They agree."
         if self.stored > self.rows:
@@ -200,20 +208,36 @@ def read_counts(db: Connection, project: str, since: datetime, until: datetime) 
     return {outcome: int(number) for outcome, number in db.execute(query)}
 
 
-def claim(db: Connection, project: str, since: datetime) -> Claim:
+def both_since(now: datetime, numbers_days: int) -> datetime:
+    """Return the hour from which on both counts and spans are kept whole.
+
+    >>> from datetime import UTC
+    >>> both_since(datetime(2026, 1, 5, 10, 7, tzinfo=UTC), 1).isoformat()
+    '2026-01-04T11:00:00+00:00'
+    """
+    return floor(now - min(KEEP, timedelta(days=numbers_days)), HOUR) + HOUR
+
+
+def claim(
+    db: Connection, project: str, since: datetime, *, kept_since: datetime | None = None
+) -> Claim:
     """Return what was claimed since the hour of ``since``, and what is there.
+
+    Not before ``kept_since``, see ``both_since``: what is forgotten would look lost, or smuggled in.
 
     One statement: between two, spans may come in, and the numbers would seem to disagree. The index
     span_received answers the second half.
     """
+    cut = kept_since if kept_since is not None and kept_since > floor(since, HOUR) else None
+    begin_s = _hour(cut or since)
     claimed = select(func.coalesce(func.sum(ingest_count.c.count), 0)).where(
         ingest_count.c.project == project,
-        ingest_count.c.hour_s >= _hour(since),
+        ingest_count.c.hour_s >= begin_s,
         ingest_count.c.outcome == ACCEPTED,
     )
-    rows = select(func.count()).where(span.c.project == project, span.c.received_s >= _hour(since))
+    rows = select(func.count()).where(span.c.project == project, span.c.received_s >= begin_s)
     found = db.execute(select(claimed.scalar_subquery(), rows.scalar_subquery())).one()
-    return Claim(int(found[0]), int(found[1]))
+    return Claim(int(found[0]), int(found[1]), cut)
 
 
 def forget(db: Connection, before: datetime) -> int:

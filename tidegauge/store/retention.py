@@ -61,7 +61,8 @@ def projects(db: Connection) -> list[str]:
     # Not of the table span: SQLite would read all of its index to tell its few projects.
     few = (series, review_item, alert)
     names = {name for (name,) in db.execute(union(*(select(one.c.project) for one in few)))}
-    return sorted(names | {name for one in (span, content_block) for name in _leaps(db, one)})
+    many = (span, content_block, log_event, token_point)
+    return sorted(names | {name for one in many for name in _leaps(db, one)})
 
 
 def _leaps(db: Connection, table: Table) -> Iterator[str]:

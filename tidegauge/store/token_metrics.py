@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, or_, select
+from sqlalchemy import CTE, ColumnElement, and_, case, func, or_, select
 
 from tidegauge.store.engine import Connection, insert_into
 from tidegauge.store.rows import to_ns
@@ -21,6 +20,7 @@ from tidegauge.token_count import TokenCount, TokenType
 # its earlier tokens are of a time when we did not listen. Longer than exporters wait between points.
 LATE = timedelta(hours=1)
 REMEMBER = timedelta(days=7)  # how far back the last point of a stream is looked for
+MOST_STREAMS = 2_000  # of a project in an hour: an attribute may hold a random number
 _HOUR_NS = 3_600 * 10**9
 _SAME = ("project", "stream", "began_ns")
 _KEY = (*_SAME, "hour_s")
@@ -41,23 +41,32 @@ class TokenCheck:
 
     @property
     def share(self) -> float | None:
-        """Return the tokens of the calls as a share of those of the metrics; 1 is right.
+        """Return the tokens of the calls as a share of those of the metrics; 1 is right, None unknown.
 
         Less says that spans are missing, more that calls are counted twice.
         """
-        if not self.by_metric:
+        if not self.by_metric or self.by_calls is None:
             return None
-        return (self.by_calls or 0) / self.by_metric
+        return self.by_calls / self.by_metric
 
 
-def record(db: Connection, counts: Iterable[TokenCount]) -> None:
-    """Keep what these points say. In any order, once or many times, the result is the same."""
+def record(db: Connection, counts: Iterable[TokenCount], *, most: int = MOST_STREAMS) -> int:
+    """Keep what these points say, in any order, once or many times; return how many are kept.
+
+    Points of new streams are left out once ``most`` streams of their project are in their hour.
+    """
+    kept = _within(db, [_row(count) for count in counts], most)
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in map(_row, counts):
+    for row in kept:
         key = tuple(row[name] for name in _KEY)
         rows[key] = _merged(rows[key], row) if key in rows else row
-    if not rows:
-        return
+    if rows:
+        _upsert(db, [rows[key] for key in sorted(rows)])
+    return len(kept)
+
+
+def _upsert(db: Connection, rows: list[dict[str, Any]]) -> None:
+    """Write rows in one order everywhere: two collectors that hold the same ones would deadlock."""
     insert = insert_into(db, token_point)
     old, new = token_point.c, insert.excluded
     earlier = _before(new.first_ns, new.first_tokens, old.first_ns, old.first_tokens)
@@ -71,8 +80,28 @@ def record(db: Connection, counts: Iterable[TokenCount]) -> None:
     upsert = insert.on_conflict_do_update(
         index_elements=list(_KEY), set_=newest, where=or_(earlier, later)
     )
-    # In one order everywhere: two collectors that hold the same rows would deadlock.
-    db.execute(upsert, [rows[key] for key in sorted(rows)])
+    db.execute(upsert, rows)
+
+
+def _within(db: Connection, rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return the rows whose stream has a place in its hour."""
+    streams: dict[tuple[str, int], set[bytes]] = defaultdict(set)
+    for row in rows:
+        streams[row["project"], row["hour_s"]].add(row["stream"])
+    placed = {hour: _placed(db, *hour, wanted, most) for hour, wanted in streams.items()}
+    return [row for row in rows if row["stream"] in placed[row["project"], row["hour_s"]]]
+
+
+def _placed(db: Connection, project: str, hour_s: int, wanted: set[bytes], most: int) -> set[bytes]:
+    """Return those of ``wanted`` that are in the hour already, and new ones while there is room."""
+    of_hour = and_(token_point.c.project == project, token_point.c.hour_s == hour_s)
+    query = select(token_point.c.stream).where(of_hour, token_point.c.stream.in_(wanted))
+    known = {bytes(stream) for stream in db.execute(query.distinct()).scalars()}
+    if known == wanted:
+        return known
+    count = select(func.count(token_point.c.stream.distinct())).where(of_hour)
+    room = max(0, most - int(db.execute(count).scalar_one()))
+    return known.union(sorted(wanted - known)[:room])
 
 
 def compare(db: Connection, project: str, since: datetime, until: datetime) -> list[TokenCheck]:
@@ -81,7 +110,7 @@ def compare(db: Connection, project: str, since: datetime, until: datetime) -> l
     Only services that sent a metric: of the others there is nothing to compare.
     """
     by_calls = _by_calls(db, project, since, until)
-    by_metric = _by_model(_by_metric(_points(db, project, since, until), since), by_calls)
+    by_metric = _by_model(_by_metric(db, project, since, until), by_calls)
     services = {service for (service, _), _ in by_metric}
     known: dict[tuple[Model, TokenType], int] = defaultdict(int)
     for (service, asked, answered), tokens in by_calls.items():
@@ -130,47 +159,69 @@ def _before(at: Any, tokens: Any, other_at: Any, other_tokens: Any) -> Any:
     return or_(at < other_at, and_(at == other_at, tokens < other_tokens))
 
 
-def _points(db: Connection, project: str, since: datetime, until: datetime) -> Sequence[Row[Any]]:
-    query = (
-        select(token_point)
-        .where(
-            token_point.c.project == project,
-            token_point.c.hour_s >= to_s(since - REMEMBER),
-            token_point.c.hour_s < to_s(until),
-        )
-        .order_by(token_point.c.stream, token_point.c.began_ns, token_point.c.hour_s)
-    )
-    return db.execute(query).all()
-
-
-def _by_metric(points: Sequence[Row[Any]], since: datetime) -> dict[tuple[Counted, str], int]:
+def _by_metric(
+    db: Connection, project: str, since: datetime, until: datetime
+) -> dict[tuple[Counted, str], int]:
     """Return the tokens from ``since`` on by what was counted.
 
     Two metrics of one process that count the same are not added: the larger one stands.
     """
-    heard: dict[bytes, int] = {}
-    for point in points:
-        heard[point.instance] = min(point.first_ns, heard.get(point.instance, point.first_ns))
-    each: dict[tuple[bytes, Counted, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for _, stream in groupby(points, key=lambda point: (point.stream, point.began_ns)):
-        said: int | None = None
-        for point in stream:
-            base = said if said is not None else _base(point, heard[point.instance])
-            said = point.last_tokens
-            if point.hour_s >= to_s(since):
-                what = (point.service, point.request_model, point.response_model)
-                used = said - base if said >= base else said
-                each[point.instance, what, point.type][point.metric] += used
-    totals: dict[tuple[Counted, str], int] = defaultdict(int)
-    for (_, what, kind), by_metric in each.items():
-        totals[what, kind] += max(by_metric.values())
-    return totals
+    hours = _hours(project, since, until)
+    base = func.coalesce(hours.c.said, _base(hours))
+    used = case(
+        (hours.c.last_tokens >= base, hours.c.last_tokens - base), else_=hours.c.last_tokens
+    )
+    what = ("service", "request_model", "response_model", "type")
+    names = [hours.c[name] for name in what]
+    each = (
+        select(*names, func.sum(used).label("used"))
+        .where(hours.c.hour_s >= to_s(since))
+        .group_by(hours.c.instance, *names, hours.c.metric)
+        .add_columns(hours.c.instance)
+        .subquery()
+    )
+    grouped = [each.c[name] for name in what]
+    larger = (
+        select(*grouped, func.max(each.c.used).label("used"))
+        .group_by(each.c.instance, *grouped)
+        .subquery()
+    )
+    totals = [larger.c[name] for name in what]
+    query = select(*totals, func.sum(larger.c.used).label("used")).group_by(*totals)
+    return {
+        ((row.service, row.request_model, row.response_model), row.type): int(row.used)
+        for row in db.execute(query)
+    }
 
 
-def _base(point: Row[Any], heard_ns: int) -> int:
-    """Return what a stream had counted before we listened to its process."""
+def _hours(project: str, since: datetime, until: datetime) -> CTE:
+    """Return each hour of each stream, with what the hour before said and when we first listened.
+
+    A database does this: as objects, the points of a week are 80 MB.
+    """
+    point = token_point.c
+    before = func.lag(point.last_tokens).over(
+        partition_by=(point.stream, point.began_ns), order_by=point.hour_s
+    )
+    return (
+        select(
+            *point,
+            before.label("said"),
+            func.min(point.first_ns).over(partition_by=point.instance).label("heard_ns"),
+        )
+        .where(
+            point.project == project,
+            point.hour_s >= to_s(since - REMEMBER),
+            point.hour_s < to_s(until),
+        )
+        .cte("hours")
+    )
+
+
+def _base(hours: CTE) -> ColumnElement[int]:
+    """Return SQL for what a stream had counted before we listened to its process."""
     late_ns = LATE // timedelta(microseconds=1) * 1_000
-    return 0 if point.began_ns >= heard_ns - late_ns else int(point.first_tokens)
+    return case((hours.c.began_ns >= hours.c.heard_ns - late_ns, 0), else_=hours.c.first_tokens)
 
 
 def _by_model(

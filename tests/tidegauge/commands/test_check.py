@@ -16,6 +16,7 @@ from tidegauge.commands.check import (
     job_runs,
     last_span,
     messages,
+    size,
     stale,
 )
 from tidegauge.store import alerts, jobs, outbox, spans
@@ -138,6 +139,12 @@ def test_a_message_that_was_given_up_is_bad(sqlite_engine: Engine, now: datetime
 )
 def test_a_full_disk_is_bad(used: float, free: int, health: Health) -> None:
     assert [one.health for one in disk(Disk(free, used))] == [health]
+
+
+def test_large_sizes_are_told_in_gib() -> None:
+    (answer,) = disk(Disk(73_414 * 2**20, 0.1))
+    assert answer.text == "10% used, 71.7 GiB free"
+    assert size(GIB - 2**20) == "1023.0 MiB"
 
 
 def test_of_a_server_the_disk_is_not_judged() -> None:

@@ -70,6 +70,14 @@ def test_an_empty_ledger_says_what_to_do() -> None:
     assert "tidegauge send-test" in table_of(claim=Claim(0, 0))
 
 
+def test_an_empty_ledger_says_from_when_on_it_is_kept_and_what_is_there_all_the_same() -> None:
+    said = table_of(claim=Claim(0, 0, NOON))
+    assert "Since 2026-01-15 12:00 UTC: No span was received" in said
+    assert "Further back" in said
+    assert "No span" not in table_of(claim=Claim(0, 3))
+    assert "3 were written past the collector" in table_of(claim=Claim(0, 3))
+
+
 def test_what_a_sender_chose_cannot_steer_the_terminal() -> None:
     hostile = Source("default", service="a\x1b[2Jb", sdk="[red]x\nrm")
     said = table_of(Line(hostile, {"accepted": 1}, NOON, NOON))

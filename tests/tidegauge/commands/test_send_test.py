@@ -113,7 +113,8 @@ def test_with_a_key_it_goes_to_the_project_of_the_key(tmp_path: Path) -> None:
             assert said in refused.stdout
         sent = send(http, collector.grpc, url, "--key", token)
     assert sent.exit_code == 0, sent.output
-    assert sent.output.count("project shop") == 2
+    assert sent.output.count("✓ row") == sent.output.count("project shop, trace") == 2
+    assert f"tidegauge calls --all --service {SERVICE} --project shop" in sent.output
     assert token not in sent.output
     with read(engine) as db:
         assert {line.source.key_id for line in ledger.lines(db, "shop", NOON)} == {key.key_id}

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from tidegauge.commands.signals import print_signals
+from tidegauge.clock import DAY
+from tidegauge.commands.signals import print_ledger, print_signals
+from tidegauge.settings import Settings
+from tidegauge.source import Source
+from tidegauge.store import ledger
+from tidegauge.store.engine import Engine, write
 from tidegauge.store.token_metrics import TokenCheck
 from tidegauge.token_count import TokenType
 
@@ -44,3 +52,18 @@ def test_what_a_sender_chose_cannot_steer_the_terminal() -> None:
     hostile = TokenCheck("a\x1b[2Jb", "[red]x\nrm", TokenType.INPUT, 1, 1)
     assert "a?[2Jb" in said(hostile)
     assert "[red]x?rm" in said(hostile)
+
+
+def test_spans_that_the_policy_deletes_are_not_said_to_be_lost(
+    sqlite_engine: Engine, now: datetime, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "tidegauge.toml"
+    policy.write_text("[projects.default]\ncontent_days = 1\nnumbers_days = 1\n")
+    with write(sqlite_engine) as db:
+        ledger.record(db, now - 2 * DAY, {(Source("default", service="shop"), "accepted"): 9})
+    url = sqlite_engine.url.render_as_string(hide_password=False)
+    settings = Settings(database_url=url, policy_file=policy)
+    print_ledger(settings, now - 3 * DAY, now, None, jsonl=False)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Claimed as stored: 0; in the table: 0. They agree." in told
+    assert "lost" not in told

@@ -118,6 +118,29 @@ def test_what_is_claimed_is_compared_with_the_rows_that_came_in_the_same_hours(
         assert ledger.claim(db, "p", now - 2 * HOUR) == Claim(3, 2)
 
 
+def test_spans_outlive_their_counts_and_nothing_looks_smuggled_in(
+    engine: Engine, now: datetime
+) -> None:
+    with write(engine) as db:
+        spans.insert(db, [a_call(1, project="p", started_at=now)], received_at=now - 95 * DAY)
+        spans.insert(db, [a_call(2, project="p", started_at=now)], received_at=now)
+        ledger.record(db, now, {(BOT, "accepted"): 1})
+        kept_since = ledger.both_since(now, 400)
+        found = ledger.claim(db, "p", now - 100 * DAY, kept_since=kept_since)
+        assert found == Claim(1, 1, kept_since)
+        assert f"{kept_since:%Y-%m-%d %H:%M} UTC" in found.text
+        assert ledger.claim(db, "p", now - DAY, kept_since=kept_since) == Claim(1, 1)
+
+
+def test_counts_outlive_their_spans_and_nothing_looks_lost(engine: Engine, now: datetime) -> None:
+    with write(engine) as db:
+        spans.insert(db, [a_call(2, project="p", started_at=now)], received_at=now)
+        ledger.record(db, now, {(BOT, "accepted"): 1})
+        ledger.record(db, now - DAY, {(BOT, "accepted"): 7})
+        found = ledger.claim(db, "p", now - 2 * DAY, kept_since=ledger.both_since(now, 1))
+    assert (found.stored, found.rows) == (1, 1)
+
+
 def test_a_disagreement_is_said_in_words() -> None:
     assert Claim(3, 2).text.endswith("1 are no longer there: erased, or lost.")
     assert Claim(2, 3).text.endswith("1 were written past the collector.")

@@ -7,11 +7,13 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.world import a_call
-from tidegauge.store import retention, spans
+from tidegauge.log_event import EVALUATION, LogEvent
+from tidegauge.store import events, retention, spans, token_metrics
 from tidegauge.store.engine import Engine, open_engine, read, write
 from tidegauge.store.migrate import upgrade
 from tidegauge.store.retention import SHELVES, Shelf
 from tidegauge.store.schema import content_block, metadata
+from tidegauge.token_count import TokenCount, TokenType
 
 DAY = timedelta(days=1)
 BY_NAME = {shelf.name: shelf for shelf in SHELVES}
@@ -88,6 +90,27 @@ def test_every_project_with_rows_is_found(engine: Engine, now: datetime) -> None
 
     with read(engine) as db:
         assert retention.projects(db) == ["a", "b", "c"]
+
+
+def test_a_project_that_sends_only_events_or_metrics_expires_too(
+    engine: Engine, now: datetime
+) -> None:
+    judged = LogEvent(
+        project="judge", trace_id="0a" * 16, span_id="0b" * 8, name=EVALUATION, time_ns=5
+    )
+    counted = TokenCount(
+        project="meter", instance=b"i", stream=b"s", began_ns=0, until_ns=3600 * 10**9, tokens=5,
+        service="shop", request_model="m", response_model="m", type=TokenType.INPUT, metric="x",
+    )  # fmt: skip
+    with write(engine) as db:
+        events.insert(db, [judged], received_at=now - 9 * DAY)
+        token_metrics.record(db, [counted])
+
+    with write(engine) as db:
+        assert retention.projects(db) == ["judge", "meter"]
+        for project, name in (("judge", "log events"), ("meter", "token points")):
+            assert retention.delete_batch(db, BY_NAME[name], project, now - 5 * DAY, 10) == 1
+        assert retention.projects(db) == []
 
 
 def test_an_empty_store_has_no_projects_and_nothing_to_delete(

@@ -189,11 +189,12 @@ def test_the_metrics_stand_beside_the_calls(engine: Engine) -> None:
     assert [one.share for one in found] == [0.8, 1.0, None]
 
 
-def test_metrics_without_calls_show_a_share_of_nothing(engine: Engine) -> None:
+def test_metrics_without_calls_show_no_share(engine: Engine) -> None:
     record(engine, [point(25, minutes(2))])
     with read(engine) as db:
         (found,) = token_metrics.compare(db, "p", T0, T0 + HOUR)
-    assert (found.by_calls, found.share) == (None, 0.0)
+    assert (found.by_calls, found.share) == (None, None)
+    assert TokenCheck("shop", "m", TokenType.INPUT, 25, 0).share == 0.0
 
 
 def test_a_metric_that_only_knows_who_answered_goes_by_the_name_that_was_asked_for(
@@ -213,6 +214,49 @@ def test_a_metric_that_only_knows_who_answered_goes_by_the_name_that_was_asked_f
         ("m", None),
         ("m-1", 10),
     ]
+
+
+def test_streams_beyond_the_bound_of_an_hour_are_left_out_and_known_ones_count_on(
+    engine: Engine,
+) -> None:
+    with write(engine) as db:
+        assert token_metrics.record(db, [point(10, minutes(1))], most=3) == 1
+        random_ones = [point(5, minutes(2), stream=f"random-{n}") for n in range(10)]
+        assert token_metrics.record(db, [*random_ones, point(30, minutes(2))], most=3) == 3
+        assert token_metrics.record(db, random_ones[:5] + random_ones[5:], most=3) == 2
+        assert token_metrics.record(db, [point(35, minutes(3))], most=3) == 1
+        other_hour = [point(1, minutes(61), stream=f"random-{n}") for n in range(10)]
+        assert token_metrics.record(db, other_hour, most=3) == 3
+    assert tokens(engine, timedelta(0), HOUR) == 35 + 2 * 5
+
+
+def test_many_points_of_one_delta_are_one_stream(engine: Engine) -> None:
+    deltas = [point(1, minutes(n), began=minutes(n - 1)) for n in range(1, 50)]
+    with write(engine) as db:
+        assert token_metrics.record(db, deltas, most=1) == len(deltas)
+    assert tokens(engine) == len(deltas)
+
+
+def test_a_week_of_points_is_added_up_by_the_database(
+    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = [
+        point(10 * (n + 1), n * HOUR, stream=f"s{stream}") for n in range(6) for stream in range(40)
+    ]
+    record(sqlite_engine, points)
+    fetched: list[int] = []
+    with read(sqlite_engine) as db:
+        execute = db.execute
+
+        def counting(*args: Any, **options: Any) -> Any:
+            rows = execute(*args, **options).all()
+            fetched.append(len(rows))
+            return rows
+
+        monkeypatch.setattr(db, "execute", counting)
+        (found,) = token_metrics.compare(db, "p", T0, T0 + DAY)
+    assert found.by_metric == 40 * 60
+    assert sum(fetched) == 1  # not one for each of the 240 hours
 
 
 def test_old_points_are_forgotten_and_the_rest_still_counts_right(engine: Engine) -> None:

@@ -34,7 +34,8 @@ def family() -> Iterator[subprocess.Popen[str]]:
 def test_cpu_and_memory_are_of_all_processes_also_of_one_that_ended(
     family: subprocess.Popen[str],
 ) -> None:
-    assert gauges.cpu_s(family.pid) >= 0.6  # 0.3 each: the child that ended, the one that waits
+    # 0.3 each: the child that ended, the one that waits; the kernel counts in ticks of 10 ms
+    assert gauges.cpu_s(family.pid) > 0.55
     assert len(gauges.tree(family.pid)) == 2
     one = psutil.Process(family.pid).memory_info().rss / 2**20
     assert gauges.peak_rss_mb(family.pid) > one

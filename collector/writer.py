@@ -85,7 +85,8 @@ class Writer:
         """Queue a request. The receipt is there once it is committed, or the error that came.
 
         ``reading`` is taken on the writer's thread, and ``held`` is released after it: what is read
-        is bounded by the size of a group. Raises Overloaded after close().
+        is bounded by the size of a group, and by how far readers may be ahead. Raises Overloaded
+        after close().
         """
         if self._closed:
             reading.drop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from tidegauge.store.bulk import insert_new
 from tidegauge.store.contents import pack, to_json, unpack
 from tidegauge.store.engine import Connection
 from tidegauge.store.rows import call_of, place_of, to_ns
-from tidegauge.store.schema import content_block, log_event, span, stale_minute
+from tidegauge.store.schema import content_block, log_event, span
+from tidegauge.store.spans import mark_stale
 from tidegauge.store.times import to_s
 
 _EVENTS_OF_A_SPAN = 8  # about as many as one has
@@ -138,7 +138,14 @@ def replace(db: Connection, calls: Sequence[Call], now: datetime) -> None:
         rows.append(row | {"block_size": place.size})
     same = [column == bindparam(f"of_{column.name}") for column in _SPAN]
     db.execute(update(span).where(*same), rows)
-    _mark_stale(db, calls)
+    mark_stale(
+        db,
+        [
+            (call.project, to_ns(call.started_at))
+            for call in calls
+            if call.not_counted is None and not call.clock_invalid
+        ],
+    )
 
 
 def settle(db: Connection, joined: Iterable[Stored]) -> None:
@@ -229,15 +236,3 @@ def _set_due(db: Connection, events: Sequence[tuple[Stored, int | None]]) -> Non
     if rows:
         same = [column == bindparam(f"of_{column.name}") for column in _EVENT_KEY]
         db.execute(update(log_event).where(*same).values(due_s=bindparam("due_s")), rows)
-
-
-def _mark_stale(db: Connection, calls: Iterable[Call]) -> None:
-    minutes = {
-        (call.project, to_ns(call.started_at) // 60_000_000_000 * 60)
-        for call in calls
-        if call.not_counted is None and not call.clock_invalid
-    }
-    if minutes:
-        mark = uuid.uuid4().hex
-        rows = [{"project": p, "minute_s": m, "mark": mark} for p, m in sorted(minutes)]
-        db.execute(stale_minute.insert(), rows)

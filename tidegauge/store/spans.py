@@ -37,6 +37,7 @@ __all__ = [
     "insert",
     "insert_each",
     "last_received",
+    "mark_stale",
     "numbers",
     "pages",
     "to_ns",
@@ -105,7 +106,7 @@ def insert_each(
     members = [(_project(rows[block.members[0]]), block) for block in blocks]
     block_rows = [(name, block.block_id, received_s, block.packed) for name, block in members]
     insert_new(db, content_block, _BLOCK_COLUMNS, block_rows)
-    _mark_stale(db, rows)
+    mark_stale(db, filter(None, map(_counted_minute, rows)))
     return [True] * len(rows) if new == len(rows) else _are_ours(db, rows)
 
 
@@ -185,12 +186,15 @@ def last_received(db: Connection, project: str) -> datetime | None:
     return None if found is None else _EPOCH + timedelta(seconds=found)
 
 
-def _mark_stale(db: Connection, rows: Iterable[Values]) -> None:
-    minutes = {
-        (project, started_ns // _MINUTE_NS * 60)
-        for project, started_ns, not_counted, clock_invalid in map(_row_minute, rows)
-        if not_counted is None and not clock_invalid
-    }
+def _counted_minute(row: Values) -> tuple[str, int] | None:
+    """Return project and start of a row that rollups count. If they do not count it, return None."""
+    project, started_ns, not_counted, clock_invalid = _row_minute(row)
+    return (project, started_ns) if not_counted is None and not clock_invalid else None
+
+
+def mark_stale(db: Connection, counted: Iterable[tuple[str, int]]) -> None:
+    """Have the minutes of calls, by project and start in ns, counted again."""
+    minutes = {(project, started_ns // _MINUTE_NS * 60) for project, started_ns in counted}
     if minutes:
         mark = uuid.uuid4().hex
         db.execute(

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from analysis import alerting, changes, retention
+from analysis import alerting, changes, prompts, retention
 from analysis.alerts import deliver
 from analysis.alerts.addresses import networks
 from analysis.alerts.deliver import Place
@@ -28,9 +28,10 @@ from analysis.sampling import Reviewing
 from analysis.windows import settled
 from tidegauge import clock, log, telemetry
 from tidegauge.policy import Policy, read_policy
+from tidegauge.pricing import Prices
 from tidegauge.settings import Settings
 from tidegauge.store import changes as watched
-from tidegauge.store import jobs, ledger, outbox, rollups
+from tidegauge.store import jobs, ledger, outbox, rollups, traces
 from tidegauge.store.engine import Engine, StoreBusy, open_engine, read, write
 from tidegauge.store.jobs import LeaseLost
 from tidegauge.store.migrate import upgrade
@@ -81,10 +82,11 @@ class Done:
 
 
 def _roll(work: Work) -> int:
-    """Count stale minutes again; with them the changes and the calls to review."""
+    """Put traces together, then count stale minutes again; with them changes and calls to review."""
+    traces.settle_due(work.engine, cost=Prices(work.policy.prices).cost_usd)
     with read(work.engine) as db:
         stale = rollups.count_stale(db)
-    watchers = (changes.watch, Reviewing(work.policy))
+    watchers = (prompts.Renaming(changes.watch), Reviewing(work.policy))
     return sum(
         roll(
             work.engine,
@@ -95,6 +97,11 @@ def _roll(work: Work) -> int:
         )
         for _ in range(math.ceil(stale / _MINUTES_AT_ONCE))
     )
+
+
+def _slots(work: Work) -> int:
+    """Find the prompts that are fillings of one template."""
+    return prompts.find_slots(work.engine, work.now)
 
 
 def _learn(work: Work) -> int:
@@ -117,9 +124,10 @@ def _deliver(work: Work) -> int:
 
 
 def _tidy(work: Work) -> int:
-    """Forget job runs, hours watched for changes, sent messages and counts that are old enough."""
+    """Forget job runs, hours watched for changes, prompts, sent messages and counts, if old."""
+    unused = prompts.forget(work.engine, work.policy, work.now)
     with write(work.engine) as db:
-        runs = jobs.forget_runs(db, work.now - _KEEP_RUNS)
+        runs = unused + jobs.forget_runs(db, work.now - _KEEP_RUNS)
         runs += watched.forget_hours(db, work.now - changes.KEEP)
         runs += ledger.forget(db, work.now - ledger.KEEP)
         return runs + outbox.forget(db, work.now - deliver.KEEP)
@@ -132,7 +140,12 @@ def _expire(work: Work) -> int:
 
 
 #: One after the other: each needs what the one before it wrote. Every settings.analyse_every_s.
-LOOK = (Job("roll", _roll), Job("learn", _learn), Job("detect", _detect))
+LOOK = (
+    Job("roll", _roll),
+    Job("prompts", _slots, often=True),
+    Job("learn", _learn),
+    Job("detect", _detect),
+)
 #: Every _DELIVER_S seconds.
 SEND = (Job("deliver", _deliver, often=True),)
 #: Every _TIDY_S seconds.

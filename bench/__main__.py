@@ -15,6 +15,8 @@ RUNS: tuple[tuple[str, ...], ...] = (
     ("query",),
     ("look",),
     ("detection",),
+    ("corpus",),
+    ("normalise",),
 )
 
 

@@ -15,6 +15,7 @@ from collector import redact
 from collector.redact import BadRule, Rules, rules_of
 from tidegauge.call import Call
 from tidegauge.policy import EVERY, BadPolicy, Capture, Policy, Project
+from tidegauge.pricing import LIST, Prices
 
 SALT_CHARS = 16  # fewer could be guessed, and with the salt every short text
 NOTE = "tidegauge.capture"  # says on a call why its content is not there
@@ -61,6 +62,7 @@ class Plan:
     mode: Capture = Capture.FULL
     rules: Rules = redact.DEFAULT
     salt: bytes = b""
+    prices: Prices = LIST
 
 
 class Plans:
@@ -68,8 +70,12 @@ class Plans:
 
     def __init__(self, policy: Policy, salt: str = "") -> None:
         """Compile the rules of ``policy``. ``salt`` makes the digests of ``hash``: keep it secret."""
-        self._plans = {name: _plan(name, one, salt) for name, one in policy.projects.items()}
-        self._every = self._plans.get(EVERY, Plan())
+        self.prices = Prices(policy.prices) if policy.prices else LIST
+        self._plans = {
+            name: replace(_plan(name, one, salt), prices=self.prices)
+            for name, one in policy.projects.items()
+        }
+        self._every = self._plans.get(EVERY, Plan(prices=self.prices))
 
     def of(self, project: str) -> Plan:
         """Return what happens to the calls of ``project``."""

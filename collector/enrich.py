@@ -8,25 +8,36 @@ from typing import Any
 
 import orjson
 
-from collector.dialects import finish, genai
-from collector.dialects.assemble import BESIDE, call_of
+from collector.dialects import genai
+from collector.dialects.assemble import BESIDE, Cost, call_of
+from collector.dialects.names import named
 from collector.dialects.values import count, decoded
 from collector.json_budget import JsonBudget
 from collector.limits import DEFAULT
 from collector.otlp_logs import CHOICE, COMPLETION, DETAILS, PROMPT
 from collector.raw import RawEvent, RawSpan
-from tidegauge.call import Call, Evidence, Operation
+from tidegauge.call import Call, Evidence, Operation, OutputKind
 from tidegauge.log_event import LogEvent
-from tidegauge.pricing import price
+from tidegauge.pricing import cost_usd
 
 JOINED = "joined"  # under BESIDE, where no application can write
 _AS = {PROMPT: "gen_ai.user.message", COMPLETION: CHOICE}  # their bodies are alike
+_EACH = (
+    "input",
+    "output",
+    "response_model",
+    "input_checksum",
+    "output_kind",
+    "output_script",
+    "output_valid",
+    "repetition",
+)
 _UNKNOWN = ((), ("unknown",))  # finish reasons that say nothing
 
 Events = Mapping[str, LogEvent]  # by a hash of all that an event says
 
 
-def enrich(call: Call, events: Events) -> Call | None:
+def enrich(call: Call, events: Events, cost: Cost = cost_usd) -> Call | None:
     """Return the call with what its span did not say and ``events``, all that are known, do.
 
     The answer depends on the set of events alone: what earlier ones had filled in is taken back
@@ -39,7 +50,7 @@ def enrich(call: Call, events: Events) -> Call | None:
         return None
     plain = _as_sent(call, joined["before"])
     said = _as_if_said(plain, call.operation, events)
-    filled = _filled(plain, said) if said else {}
+    filled = _filled(plain, said, cost) if said else {}
     if not filled:
         return plain
     before = {name: getattr(plain, name) for name in filled}
@@ -60,6 +71,8 @@ def _as_sent(call: Call, before: Mapping[str, Any]) -> Call:
         known["finish_reasons"] = tuple(known["finish_reasons"])
     if known.get("truncation_evidence") is not None:
         known["truncation_evidence"] = Evidence(known["truncation_evidence"])
+    if known.get("output_kind") is not None:
+        known["output_kind"] = OutputKind(known["output_kind"])
     return replace(call, **known, attributes=_marked(call, None))
 
 
@@ -70,10 +83,10 @@ def _marked(call: Call, mark: dict[str, Any] | None) -> dict[str, Any]:
     return {**call.attributes, BESIDE: beside}
 
 
-def _filled(plain: Call, said: Call) -> dict[str, Any]:
+def _filled(plain: Call, said: Call, cost: Cost) -> dict[str, Any]:
     """Return the fields to fill: those that the span left empty and the events do not."""
     filled: dict[str, Any] = {}
-    for name in ("input", "output", "response_model", "input_checksum"):
+    for name in _EACH:
         if getattr(plain, name) is None and getattr(said, name) is not None:
             filled[name] = getattr(said, name)
     # The checksum is of the whole prompt: one of the tools alone would hide a new system text.
@@ -81,12 +94,14 @@ def _filled(plain: Call, said: Call) -> dict[str, Any]:
         filled["prompt_checksum"] = said.prompt_checksum
     if plain.finish_reasons in _UNKNOWN and said.finish_reasons not in _UNKNOWN:
         filled["finish_reasons"] = said.finish_reasons
-        truncated = finish.truncated(said.finish_reasons)
-        if truncated is not None:
-            filled |= {"truncated": truncated, "truncation_evidence": Evidence.FINISH_REASON}
+    # What the texts and the reason together say may overrule a limit that was reached.
+    if (said.truncation_confidence or 0) > (plain.truncation_confidence or 0):
+        filled["truncated"] = said.truncated
+        filled["truncation_evidence"] = said.truncation_evidence
     if "response_model" in filled and plain.cost_usd is None:
-        cost = price(replace(plain, response_model=filled["response_model"])).cost_usd
-        filled |= {} if cost is None else {"cost_usd": cost}
+        paid = cost(replace(plain, response_model=filled["response_model"]).usage)
+        counts = paid is not None and plain.not_counted is None
+        filled |= {"cost_usd": paid} if counts else {}
     same = [name for name, value in filled.items() if value == getattr(plain, name)]
     return {name: value for name, value in filled.items() if name not in same}
 
@@ -114,7 +129,8 @@ def _as_if_said(plain: Call, operation: Operation, events: Events) -> Call | Non
     )
     # A text that holds JSON would become more objects than memory has room for.
     bounded = JsonBudget(DEFAULT.fields).checked(raw)
-    return call_of(bounded, plain.project, operation, genai.read(bounded))
+    reading = genai.reading_of(bounded, operation, named(bounded.attributes))
+    return call_of(bounded, plain.project, reading)
 
 
 def _place(one: tuple[str, LogEvent]) -> tuple[int, bool, int, str]:

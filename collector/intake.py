@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
-from collector import dialects, limits, otlp, otlp_json
+from collector import dialects, limits, otlp, otlp_json, scores
 from collector.capture import Plan, kept
 from collector.json_budget import JsonBudget
 from collector.limits import TooLarge
@@ -17,7 +17,7 @@ from collector.raw import ATTRIBUTES, EVENTS, RawSpan, Rejected
 from collector.sender import Sender
 from collector.sources import source_of, unnamed
 from tidegauge.call import Call
-from tidegauge.pricing import cost_usd
+from tidegauge.score import Score
 from tidegauge.source import Source
 from tidegauge.store.contents import to_json
 
@@ -49,6 +49,7 @@ class Batch:
     sources: Sequence[Source] = ()  # of each call
     notes: Sequence[Notes] = ()  # of each call, for the ledger once it is stored
     contents: Sequence[bytes] = ()  # of each call: what stands beside its columns, as JSON
+    scores: Sequence[Sequence[Score]] = ()  # of each call: what its span says of its quality
 
 
 class Finished(NamedTuple):
@@ -58,6 +59,7 @@ class Finished(NamedTuple):
     content: bytes
     source: Source
     notes: Notes
+    scores: Sequence[Score]
 
 
 def take_in(
@@ -90,14 +92,15 @@ def take_in(
 
     def finish(raw: RawSpan) -> Finished:
         before = budget.refused
-        call = dialects.normalise(budget.checked(raw), sender.project, cost_usd)
+        call = dialects.normalise(budget.checked(raw), sender.project, plan.prices.cost_usd)
         call, content = kept(dated(call, received_at), plan, to_json)
         nonlocal room
         room -= len(content)
         if room < 0:
             raise TooLarge(f"times its own {bounds.body_bytes:,} bytes of content", CONTENT)
         notes = notes_of(raw, call, received_at, json_unread=budget.refused > before)
-        return Finished(call, content, sent_by(raw.resource), notes)
+        judged = scores.of_span(raw, call, plan)
+        return Finished(call, content, sent_by(raw.resource), notes, judged)
 
     finished, unreadable = each(decoded.spans, finish)
     invalid = [
@@ -111,6 +114,7 @@ def take_in(
         [one.source for one in finished],
         [one.notes for one in finished],
         [one.content for one in finished],
+        [one.scores for one in finished],
     )
 
 

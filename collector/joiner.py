@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from collector.dialects.assemble import Cost
 from collector.enrich import enrich
 from tidegauge import log
 from tidegauge.call import Call
+from tidegauge.pricing import cost_usd
 from tidegauge.source import Source
-from tidegauge.store import events, ledger
+from tidegauge.store import events, ledger, said
 from tidegauge.store.engine import Connection, Engine, StoreBusy, read, write
 from tidegauge.store.events import Key, Stored
 
@@ -36,8 +38,16 @@ Clock = Callable[[], datetime]
 class Joiner:
     """The thread that joins; any trouble ends one look, never the thread."""
 
-    def __init__(self, engine: Engine, *, clock: Clock, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Clock,
+        every_s: float = EVERY_S,
+        cost: Cost = cost_usd,
+    ) -> None:
         self._engine = engine
+        self._cost = cost
         self._clock = clock
         self._every_s = every_s
         self._prune_at = time.monotonic() + PRUNE_EVERY_S
@@ -63,7 +73,7 @@ class Joiner:
         looked, more = AT_ONCE, True
         while more and looked == AT_ONCE:
             began = time.monotonic()
-            looked = join_due(self._engine, self._clock())
+            looked = join_due(self._engine, self._clock(), self._cost)
             more = not self._stop.wait(max(BREATH_S, time.monotonic() - began))
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_EVERY_S
@@ -72,7 +82,7 @@ class Joiner:
                     break
 
 
-def join_due(engine: Engine, now: datetime) -> int:
+def join_due(engine: Engine, now: datetime, cost: Cost = cost_usd) -> int:
     """Join what is due, and return for how many spans it looked. Raises StoreBusy.
 
     Safe in several collectors at once: each transaction locks its spans before it reads their
@@ -82,18 +92,19 @@ def join_due(engine: Engine, now: datetime) -> int:
         keys = events.due(db, now, AT_ONCE)
     if keys:
         with write(engine) as db:
-            _join(db, keys, now)
+            _join(db, keys, now, cost)
     return len(keys)
 
 
-def _join(db: Connection, keys: Sequence[Key], now: datetime) -> None:
+def _join(db: Connection, keys: Sequence[Key], now: datetime, cost: Cost) -> None:
+    said.take_back(db, keys)
     calls = events.calls_of(db, keys)
     found = events.of(db, keys)
     changed: list[Call] = []
     counts: Counter[tuple[Source, str]] = Counter()
     for key, call in calls.items():
         if any(one.due for one in found.get(key, [])):  # else another collector was faster
-            outcome, enriched = _joined(call, found[key])
+            outcome, enriched = _joined(call, found[key], cost)
             changed += [enriched] if enriched != call else []
             counts[Source(call.project), outcome] += 1
     events.replace(db, changed, now)
@@ -104,10 +115,10 @@ def _join(db: Connection, keys: Sequence[Key], now: datetime) -> None:
     ledger.record(db, now, counts)
 
 
-def _joined(call: Call, stored: Sequence[Stored]) -> tuple[str, Call]:
+def _joined(call: Call, stored: Sequence[Stored], cost: Cost) -> tuple[str, Call]:
     """Return what became of the events of a span, and the call as it is now."""
     try:
-        enriched = enrich(call, {one.id: one.event for one in stored})
+        enriched = enrich(call, {one.id: one.event for one in stored}, cost)
     except Exception as error:  # noqa: BLE001
         # One record that a dialect did not expect must not hold up all that come after it.
         log.get(__name__).error("event not read", error=type(error).__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from collector.raw import RawSpan
-from tidegauge.call import Call
+from tidegauge.call import Call, NotCounted
 from tidegauge.store import ledger
 
 LATE = timedelta(hours=1)  # started so long before it came: its hour has been judged already
@@ -25,6 +25,10 @@ def notes_of(raw: RawSpan, call: Call, received_at: datetime, *, json_unread: bo
         found.append((ledger.LATE, 1))
     if raw.cut:
         found.append((ledger.ATTRIBUTES_CUT, 1))
+    if call.tokens_audit_rule is not None:
+        found.append((f"{ledger.DIALECT}{call.dialect}:{call.tokens_audit_rule}", 1))
+    if call.not_counted is NotCounted.UNREADABLE:
+        found.append((f"{ledger.DIALECT}{call.dialect}:unreadable", 1))
     if json_unread:
         found.append((f"{ledger.JSON}not_read", 1))
     found += [(f"{ledger.JSON_LENIENT}{kind}", 1) for kind in raw.lenient]

@@ -9,6 +9,7 @@ from typing import TypeVar
 from collector.intake import Batch, Rejection
 from collector.notes import Notes
 from tidegauge.source import Source
+from tidegauge.store import scores
 from tidegauge.store.rows import Values, values_of
 
 T = TypeVar("T")
@@ -16,12 +17,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What one request holds, ready to be stored; the first four are of each span."""
+    """What one request holds, ready to be stored; the first five are of each span."""
 
     rows: Sequence[Values]
     contents: Sequence[bytes]
     sources: Sequence[Source]
     notes: Sequence[Notes]
+    scores: Sequence[Sequence[scores.Values]]
     rejected: Sequence[Rejection]
     warnings: Sequence[str]
     size: int  # of it in memory, bytes
@@ -38,6 +40,7 @@ class Parcel:
             contents=some(self.contents),
             sources=some(self.sources),
             notes=some(self.notes),
+            scores=some(self.scores),
             rejected=(),
         )
 
@@ -49,6 +52,8 @@ def parcel_of(batch: Batch) -> Parcel:
         batch.contents,
         batch.sources or [Source(call.project, service=call.service) for call in batch.calls],
         batch.notes or [()] * len(batch.calls),
+        [[scores.values_of(one) for one in some] if some else () for some in batch.scores]
+        or [()] * len(batch.calls),
         batch.rejected,
         batch.warnings,
         batch.size,

@@ -26,7 +26,7 @@ _SHORTEST = 6  # characters of the shortest text that holds a secret we know
 COLUMNS = (
     "name", "service", "service_version", "environment", "use_case", "user_id", "session_id",
     "provider", "request_model", "response_model", "response_id", "error_type", "output_type",
-    "prompt_name", "prompt_version",
+    "prompt_name", "prompt_version", "library", "library_version", "service_tier",
 )  # fmt: skip
 
 

@@ -114,7 +114,7 @@ async def _serve(
             note=writer.note,
             metrics=metrics,
         )
-        joiner = Joiner(engine, clock=clock.now)
+        joiner = Joiner(engine, clock=clock.now, cost=plans.prices.cost_usd)
         desk = Desk(
             writer,
             InFlight(settings.queue_bytes),

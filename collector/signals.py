@@ -15,24 +15,29 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from collector import limits, otlp_logs, otlp_metrics, wire_walk
+from collector import dialects, limits, otlp_logs, otlp_metrics, scores, wire_walk
 from collector.answers import Signal
-from collector.capture import Plan
+from collector.capture import Plan, kept
 from collector.event_capture import captured
 from collector.inflight import Held, Overloaded
-from collector.intake import AHEAD, EARLIEST, Rejection
+from collector.intake import AHEAD, EARLIEST, Rejection, dated, each
+from collector.json_budget import JsonBudget
 from collector.metrics import Metrics
+from collector.raw import RawSpan
 from collector.redact import redacted_label
 from collector.sender import Sender
 from collector.sources import source_of
 from collector.wire import Group
 from collector.wire_walk import Shape
 from collector.writer import Receipt
+from tidegauge.call import Call
 from tidegauge.log_event import LogEvent
 from tidegauge.source import Source
-from tidegauge.store import events, ledger, token_metrics
+from tidegauge.store import events, ledger, spans, token_metrics
+from tidegauge.store import scores as kept_scores
+from tidegauge.store.contents import to_json
 from tidegauge.store.engine import Connection, Engine, write
-from tidegauge.store.rows import to_ns
+from tidegauge.store.rows import to_ns, values_of
 from tidegauge.token_count import TokenCount
 
 STORED, DUPLICATE, NOT_KEPT, REJECTED = "stored", "duplicate", "not_kept", "rejected"
@@ -40,7 +45,8 @@ STORED, DUPLICATE, NOT_KEPT, REJECTED = "stored", "duplicate", "not_kept", "reje
 _NAMES = ("service", "request_model", "response_model", "metric")
 
 T = TypeVar("T")
-Store = Callable[[Connection, list[T]], int]  # returns how many were new
+Store = Callable[[Connection, Group[T]], tuple[int, int]]  # how many records and calls are new
+Row = tuple[Call, bytes]  # and its content
 Counted = Counter[tuple[Source, str]]  # by source and outcome
 Note = Callable[[str, int, Source | None], None]  # Writer.note: needs no transaction of its own
 
@@ -103,9 +109,12 @@ class Signals:
         now, most = self._clock(), self._bounds.spans
         if signal is Signal.LOGS:
             logs = otlp_logs.read(body, sender.project, json=json, most=most)
+            plan = self._plan_of(sender.project)
             for group in logs:
-                _capture(group, self._plan_of(sender.project))
-            return self._keep(signal, logs, sender, now, partial(_insert_events, now=now))
+                _capture(group, plan)
+            finish = partial(_row, plan=plan, bounds=self._bounds, project=sender.project, now=now)
+            store = partial(_insert_events, finish=finish, plan=plan, now=now)
+            return self._keep(signal, logs, sender, now, store)
         metrics = otlp_metrics.read(body, sender.project, json=json, most=most)
         for counts in metrics:
             _reject_impossible(counts, now)
@@ -118,11 +127,13 @@ class Signals:
         """Commit what is kept with what the ledger says of it; what is not is only noted."""
         counted: Counted = Counter()
         plan = self._plan_of(sender.project)
-        if any(group.kept for group in groups):
+        if any(group.kept or group.calls for group in groups):
             with write(self._engine) as db:
                 for group in groups:
-                    new = store(db, group.kept) if group.kept else 0
-                    _count(counted, group, new, signal, source_of(group.resource, sender, plan))
+                    new, calls = store(db, group) if group.kept or group.calls else (0, 0)
+                    source = source_of(group.resource, sender, plan)
+                    _count(counted, group, new, signal, source)
+                    _count_calls(counted, group, calls, source)
                 ledger.record(db, now, counted)
         else:
             known = Source(sender.project, sender.key_id)
@@ -142,12 +153,33 @@ def _bound(body: bytes, shape: Shape, bounds: limits.Limits, *, json: bool) -> N
         wire_walk.walk(body, shape, bounds)
 
 
-def _insert_events(db: Connection, kept: list[LogEvent], *, now: datetime) -> int:
-    return events.insert(db, kept, received_at=now)
+def _insert_events(
+    db: Connection,
+    group: Group[LogEvent],
+    *,
+    finish: Callable[[RawSpan], Row],
+    plan: Plan,
+    now: datetime,
+) -> tuple[int, int]:
+    judged = [one for event in group.kept if (one := scores.of_log(event, plan, now))]
+    kept_scores.insert(db, map(kept_scores.values_of, judged), received_at=now)
+    rows, unreadable = each(group.calls, finish)
+    group.rejected += [one.reason for one in unreadable]
+    group.calls = group.calls[: len(rows)]  # those that are left: only their number matters now
+    values = [values_of(call) for call, _ in rows]
+    new = spans.insert_each(db, values, [content for _, content in rows], received_at=now)
+    return events.insert(db, group.kept, received_at=now), sum(new)
 
 
-def _record_counts(db: Connection, kept: list[TokenCount]) -> int:
-    return token_metrics.record(db, kept)
+def _row(raw: RawSpan, *, plan: Plan, bounds: limits.Limits, project: str, now: datetime) -> Row:
+    """Return the call of a record, as the one of a span is made."""
+    read = JsonBudget(bounds.fields).checked(raw)
+    call = dialects.normalise(read, project, plan.prices.cost_usd)
+    return kept(dated(call, now), plan, to_json)
+
+
+def _record_counts(db: Connection, group: Group[TokenCount]) -> tuple[int, int]:
+    return token_metrics.record(db, group.kept), 0
 
 
 def _count(into: Counted, group: Group[Any], new: int, signal: Signal, source: Source) -> None:
@@ -158,6 +190,13 @@ def _count(into: Counted, group: Group[Any], new: int, signal: Signal, source: S
     for outcome, number in found.items():
         if number:
             into[source, f"{signal}:{outcome}"] += number
+
+
+def _count_calls(into: Counted, group: Group[Any], new: int, source: Source) -> None:
+    """Add the calls that records told of: they are rows of spans, and counted as such."""
+    for outcome, number in ((ledger.ACCEPTED, new), (ledger.DUPLICATE, len(group.calls) - new)):
+        if number:
+            into[source, outcome] += number
 
 
 def _capture(group: Group[LogEvent], plan: Plan) -> None:

@@ -18,6 +18,7 @@ from collector.limits import BadOtlp, TooLarge
 from collector.raw import (
     DEPTH,
     VALUE_BYTES,
+    RawSpan,
     Value,
     bounded,
     clean_float,
@@ -40,6 +41,7 @@ class Group(Generic[T]):
     kept: list[T] = field(default_factory=list)
     not_kept: int = 0  # valid, and of no use to us
     rejected: list[str] = field(default_factory=list)  # why, one for each
+    calls: list[RawSpan] = field(default_factory=list)  # that are told of here alone
 
 
 def decoded(kind: type[M], body: bytes) -> M:

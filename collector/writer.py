@@ -23,7 +23,7 @@ from collector.parcel import Parcel
 from collector.readers import Reading
 from tidegauge import log
 from tidegauge.source import Source
-from tidegauge.store import ledger, spans
+from tidegauge.store import ledger, scores, spans
 from tidegauge.store.engine import BadValue, Engine, StoreBusy, write
 from tidegauge.store.rows import NS, started_ns
 
@@ -251,10 +251,12 @@ class Writer:
         received_at = self._clock()
         rows = [row for parcel in group for row in parcel.rows]
         contents = [content for parcel in group for content in parcel.contents]
+        judged = [one for parcel in group for some in parcel.scores for one in some]
         noted = self._take_noted()
         try:
             with write(self._engine) as db:
                 new = spans.insert_each(db, rows, contents, received_at=received_at)
+                scores.insert(db, judged, received_at=received_at)
                 counts = self._counts(group, new)
                 ledger.record(db, received_at, counts + noted)
         except Exception as error:

@@ -14,9 +14,12 @@ from dashboard.charts import Story
 from dashboard.look import Theme, theme
 from dashboard.reads import Health
 from dashboard.scope import WINDOWS, Scope, Span
-from tidegauge.call import Call
+from tidegauge import clock
+from tidegauge.call import Call, UseCaseFrom
 from tidegauge.clock import MINUTE, floor
 from tidegauge.finding import Series, Signal
+from tidegauge.store import spans
+from tidegauge.store.engine import read
 
 Colour = Literal["red", "orange", "green", "blue", "gray"]
 
@@ -199,6 +202,7 @@ def facts(call: Call) -> list[dict[str, str]]:
         "Version": call.service_version,
         "Environment": call.environment,
         "Use case": call.use_case,
+        "named by": call.use_case_from and _NAMED_BY[call.use_case_from],
         "Model": call.model,
         "Answered by": call.response_model,
         "Provider": call.provider,
@@ -206,15 +210,24 @@ def facts(call: Call) -> list[dict[str, str]]:
         "of them cached": call.cached_input_tokens,
         "Output tokens": call.output_tokens,
         "of them reasoning": call.reasoning_tokens,
+        "Token audit": _audit(call),
         "Limit (max_tokens)": call.max_tokens,
         "Temperature": call.temperature,
         "Finish": ", ".join(call.finish_reasons) or None,
-        "Cut off": None if call.truncated is None else "yes" if call.truncated else "no",
+        "Cut off": _cut_off(call),
+        "Output": call.output_kind,
+        "Valid JSON": None if call.output_valid is None else "yes" if call.output_valid else "no",
+        "Repetition": None if call.repetition is None else f"{call.repetition:.0%}",
         "Error": call.error_type,
+        "Attempts": call.attempts,
         "Prompt": call.prompt_name,
         "Prompt version": call.prompt_version,
         "Prompt checksum": call.prompt_checksum,
         "Cost": None if call.cost_usd is None else words.number(float(call.cost_usd), "usd"),
+        "by the application": (
+            None if call.app_cost_usd is None else words.number(float(call.app_cost_usd), "usd")
+        ),
+        "Library": " ".join(filter(None, (call.library, call.library_version))) or None,
         "Dialect": call.dialect,
         "Trace": call.trace_id,
         "Span": call.span_id,
@@ -224,6 +237,31 @@ def facts(call: Call) -> list[dict[str, str]]:
         for name, value in known.items()
         if value is not None
     ]
+
+
+_NAMED_BY = {
+    UseCaseFrom.SAID: "tidegauge.use_case",
+    UseCaseFrom.PROMPT: "the prompt",
+    UseCaseFrom.AGENT: "its agent or workflow",
+    UseCaseFrom.PARENT: "an agent or workflow above it",
+    UseCaseFrom.ROOT: "the root span",
+}
+
+
+def _audit(call: Call) -> str | None:
+    if call.tokens_audit is None:
+        return None
+    rule = call.tokens_audit_rule
+    return f"{call.tokens_audit}: {rule.replace('_', ' ')}" if rule else str(call.tokens_audit)
+
+
+def _cut_off(call: Call) -> str | None:
+    """Return whether an answer was cut, and on what that rests; of a hint alone, how sure it is."""
+    if call.truncation_evidence is None:
+        return None if call.truncated is None else "yes" if call.truncated else "no"
+    said = "perhaps" if call.truncated is None else "yes" if call.truncated else "no"
+    evidence = str(call.truncation_evidence).replace("_", " ")
+    return f"{said}: {evidence} ({call.truncation_confidence:.0%} sure)"
 
 
 def learning_note(story: Story) -> None:
@@ -240,6 +278,16 @@ def learning_note(story: Story) -> None:
 def empty_state() -> None:
     """Say that nothing has come in, and what to paste so that it does."""
     settings = connect.settings()
+    with read(connect.engine()) as db:
+        last = spans.last_received(db, settings.project)
+    if last is not None:
+        st.subheader("No calls counted yet")
+        ago = words.ago(last, clock.now())
+        st.text(
+            f"Last span received: {ago}. The analyst counts calls every few seconds: if this stays, "
+            "look whether 'tidegauge analyse' (or 'tidegauge up') runs."
+        )
+        return
     host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::") else settings.host  # noqa: S104
     st.subheader("No spans yet")
     st.text("Last span received: never. Point an app's OTLP exporter at this address:")

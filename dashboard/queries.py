@@ -11,11 +11,14 @@ from dashboard.charts import Story
 from dashboard.reads import Overview
 from dashboard.scope import Scope, Span
 from dashboard.signals import CATALOG
+from tidegauge.audit import Audited, audited
+from tidegauge.clock import DAY, HOUR, floor
 from tidegauge.finding import Series
-from tidegauge.store import pages, rollups
+from tidegauge.store import audits, pages, rollups
 from tidegauge.store.engine import read
 
 TTL_S = 30
+AUDIT_TTL_S = 120  # it reads every span of a day, and an instrumentation changes rarely
 _WEEK = timedelta(days=7)
 
 
@@ -48,3 +51,13 @@ def stories(
             reads.story(db, series, CATALOG[key], during, compare=compare and key == keys[0])
             for key in keys
         )
+
+
+@st.cache_data(ttl=AUDIT_TTL_S, max_entries=10, show_spinner=False)
+def audit(url: str, project: str, _now: datetime) -> tuple[Audited, ...]:
+    """Return what the instrumentations of the last 24 hours leave out."""
+    with read(connect.engine()) as db:
+        told = audits.told(db, project, _now - DAY, _now)
+        twice = audits.twice(db, project, _now - DAY, _now)
+        metered = audits.metered(db, project, floor(_now - DAY, HOUR), _now)
+    return tuple(audited(told, twice, metered))

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
+from tests import calls_page
 from tidegauge.policy import Project, knobs
+from tidegauge.price_overrides import KEYS
 from tidegauge.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +102,20 @@ def settings_page() -> str:
     lines += [
         f"| `{f.name}` | `{_toml(f.default)}` | {meanings[f.name]} |" for f in fields(Project)
     ]
+    lines += [
+        "",
+        "## Prices",
+        "",
+        (
+            'What a model costs: a `[prices."MODEL"]` table a model in the same file, or'
+            ' `[[prices."MODEL"]]` for several that begin on different days. See'
+            " [prices](prices.md)."
+        ),
+        "",
+        "| key | example | meaning |",
+        "| --- | --- | --- |",
+    ]
+    lines += [f"| `{key}` | `{_toml(KEYS[key])}` | {said} |" for key, said in _price_keys()]
     return "\n".join(lines) + "\n"
 
 
@@ -110,6 +126,8 @@ def example_policy() -> str:
     lines += [f"{name} = {_toml(value)}  # {meanings[name]}" for name, value in knobs().items()]
     lines += ["", '[projects."*"]  # or [projects.NAME], for one project']
     lines += [f"{f.name} = {_toml(f.default)}  # {meanings[f.name]}" for f in fields(Project)]
+    lines += ["", '# [prices."my-model"]  # or [prices."my-model*"], for all that begin so']
+    lines += [f"# {key} = {_toml(KEYS[key])}  # {said}" for key, said in _price_keys()]
     return "\n".join(lines) + "\n"
 
 
@@ -122,9 +140,15 @@ def _default(field: object) -> str:
     return "empty" if default in ("", None, ()) else f"`{default}`"
 
 
-def _policy_meanings() -> dict[str, str]:
+def _price_keys() -> list[tuple[str, str]]:
+    """Return each key of a price with what it means."""
+    meanings = _policy_meanings("price_overrides.py")
+    return [(key, meanings["begins" if key == "from" else key]) for key in KEYS]
+
+
+def _policy_meanings(module: str = "policy.py") -> dict[str, str]:
     """Return the comment behind each field of Policy."""
-    source = (ROOT / "tidegauge" / "policy.py").read_text(encoding="utf-8")
+    source = (ROOT / "tidegauge" / module).read_text(encoding="utf-8")
     pairs = [line.split("  # ") for line in source.splitlines() if "  # " in line]
     return {code.split(":")[0].strip(): comment.strip() for code, comment in pairs}
 
@@ -142,6 +166,9 @@ def written() -> dict[Path, str]:
     tail = rest.partition(END)[2]
     return {
         ROOT / "README.md": f"{head}{BEGIN}\n{folder_map()}\n{END}{tail}",
+        ROOT / "docs" / "calls.md": calls_page.filled(
+            (ROOT / "docs" / "calls.md").read_text(encoding="utf-8")
+        ),
         ROOT / "docs" / "map.md": map_page(),
         ROOT / "docs" / "settings.md": settings_page(),
         ROOT / "examples" / "tidegauge.toml": example_policy(),

@@ -273,6 +273,7 @@ def calls(
     """Print the stored model calls, oldest first."""
     from tidegauge import clock
     from tidegauge.commands import calls as rows
+    from tidegauge.commands.settling import settle
     from tidegauge.commands.tables import console
     from tidegauge.store import migrate, spans
     from tidegauge.store.engine import open_engine, read
@@ -283,6 +284,7 @@ def calls(
     )
     migrate.upgrade(chosen.database_url)
     engine = open_engine(chosen.database_url, pool_size=1)
+    settle(engine, chosen)
     if output is Format.JSONL:
         rows.print_jsonl(engine, chosen.project, wanted, limit)
         return
@@ -345,6 +347,63 @@ def ledger(
     now = clock.now()
     chosen = settings(database_url=database_url, project=project)
     signals.print_ledger(chosen, moment(since, now), now, service, jsonl=output is Format.JSONL)
+
+
+@app.command(epilog="Example: tidegauge prices --since 30d --format jsonl")
+def prices(
+    database_url: DatabaseUrl = None,
+    output: Annotated[
+        Format, typer.Option("--format", help="jsonl: everything, one object a model.")
+    ] = Format.TABLE,
+    since: Annotated[
+        str, typer.Option(help="ISO 8601 time (UTC unless it says), or an age: 2h, 7d.")
+    ] = "7d",
+    project: Annotated[
+        str | None, typer.Option(help="Project (TIDEGAUGE_PROJECT).", show_default=False)
+    ] = None,
+) -> None:
+    """Print what each model used costs, who says so, which have no price, and what apps say.
+
+    Prices: the [prices] tables of the policy file first, then the list of genai-prices.
+    """
+    from tidegauge import clock
+    from tidegauge.commands import prices as rows
+
+    now = clock.now()
+    chosen = settings(database_url=database_url, project=project)
+    rows.print_prices(chosen, moment(since, now), now, jsonl=output is Format.JSONL)
+
+
+@app.command(epilog="Example: tidegauge audit --since 7d --service checkout-bot")
+def audit(
+    database_url: DatabaseUrl = None,
+    output: Annotated[
+        Format, typer.Option("--format", help="jsonl: everything, one object a group.")
+    ] = Format.TABLE,
+    since: Annotated[
+        str, typer.Option(help="ISO 8601 time (UTC unless it says), or an age: 2h, 7d.")
+    ] = "24h",
+    service: Annotated[str | None, typer.Option(help="Only what this service sent.")] = None,
+    fail_on_findings: Annotated[
+        bool, typer.Option("--fail-on-findings", help="Exit code 1 where there is a problem.")
+    ] = False,
+    project: Annotated[
+        str | None, typer.Option(help="Project (TIDEGAUGE_PROJECT).", show_default=False)
+    ] = None,
+) -> None:
+    """Print what each instrumentation leaves out or gets wrong, and how to mend it in the app.
+
+    By service, dialect, library and model, over what was received since. A problem (!) makes
+    numbers wrong or hides them; the rest is good to know.
+    """
+    from tidegauge import clock
+    from tidegauge.commands import audit as rows
+
+    now = clock.now()
+    chosen = settings(database_url=database_url, project=project)
+    found = rows.print_audit(chosen, moment(since, now), now, service, jsonl=output is Format.JSONL)
+    if found and fail_on_findings:
+        raise typer.Exit(1)
 
 
 @app.command("send-test", epilog="Example: tidegauge send-test --endpoint http://collector:4318")

@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tidegauge.price_overrides import BadPrice, OwnPrice, prices_of
+
 EVERY = "*"  # the name of the [projects."*"] table: what projects without their own keys have
 
 
@@ -63,21 +65,26 @@ class Policy:
     sample_share: float = 0.002  # share of all calls put before a reviewer at random
     flags_per_hour: int = 20  # per service and reason, so that one bad hour cannot fill the queue
     projects: Mapping[str, Project] = field(default_factory=dict)
+    prices: Mapping[str, tuple[OwnPrice, ...]] = field(default_factory=dict)
 
     def project(self, name: str) -> Project:
         """Return what holds for a project: its own table, else the one for all."""
         return self.projects.get(name) or self.projects.get(EVERY) or Project()
 
 
+_TABLES = ("projects", "prices")  # fields of Policy that are tables of their own
+
+
 def knobs() -> dict[str, Any]:
     """Return the keys of the ``[policy]`` table with their defaults."""
-    return {field.name: field.default for field in fields(Policy) if field.name != "projects"}
+    return {field.name: field.default for field in fields(Policy) if field.name not in _TABLES}
 
 
 def read_policy(path: Path | None) -> Policy:
-    """Return the policy of ``[policy]`` and ``[projects]`` in ``path``. Without a file, the defaults.
+    """Return the policy of ``[policy]``, ``[projects]`` and ``[prices]`` in ``path``.
 
-    Raises BadPolicy for an unknown table or key, or a value of the wrong kind.
+    Without a file, the defaults. Raises BadPolicy for an unknown table or key, or a value of the
+    wrong kind.
     """
     if path is None:
         return Policy()
@@ -85,13 +92,18 @@ def read_policy(path: Path | None) -> Policy:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadPolicy(f"{path}: cannot be read as TOML: {error}") from error
-    if unknown := sorted(set(tables) - {"policy", "projects"}):
+    if unknown := sorted(set(tables) - {"policy", *_TABLES}):
         raise BadPolicy(
             f"{path}: unknown '{unknown[0]}'; "
-            "everything stands in a [policy] or a [projects.NAME] table"
+            'everything stands in a [policy], [projects.NAME] or [prices."MODEL"] table'
         )
     policy = policy_of(_table(tables, "policy", path), str(path))
-    return replace(policy, projects=projects_of(_table(tables, "projects", path), str(path)))
+    projects = projects_of(_table(tables, "projects", path), str(path))
+    try:
+        prices = prices_of(_table(tables, "prices", path), str(path))
+    except BadPrice as error:
+        raise BadPolicy(str(error)) from None
+    return replace(policy, projects=projects, prices=prices)
 
 
 def _table(tables: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:

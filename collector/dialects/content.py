@@ -32,14 +32,17 @@ class Content:
         return self.input is not None or self.output is not None or self.tools is not None
 
 
+_NO_CONTENT = Content()
+
+
 def from_otel(attributes: Attributes) -> Content:
     """Read ``gen_ai.input.messages`` and its companions: JSON text, or structured values."""
     if _OTEL_NAMES.isdisjoint(attributes):
-        return Content()
-    system = system_messages(attributes.get(SYSTEM))
+        return _NO_CONTENT
+    system = system_messages(attributes[SYSTEM]) if SYSTEM in attributes else None
     sent = messages(attributes.get(INPUT), "user")
     return Content(
-        input=system + (sent or []) if system or sent is not None else None,
+        input=system + (sent or []) if system else sent,
         output=messages(attributes.get(OUTPUT), "assistant"),
         tools=tools(attributes.get(TOOLS)),
         consumed=_MESSAGES,
@@ -77,22 +80,28 @@ def message(item: Any, role: str) -> Message:
     content = item.get("content") if parts is None else parts
     made: Message = {"role": item.get("role") or role, "content": content}
     if isinstance(content, list):
-        if len(content) == 1 and _is_text(content[0]):  # nearly every message
-            made["content"] = content[0]["content"]
+        single = _single_text(content)
+        if single:  # nearly every message
+            made["content"] = single
         else:
             _take_parts(content, made)
-    for name in ("tool_calls", "tool_call_id", "finish_reason"):
-        if item.get(name):
-            made[name] = item[name]
+    if not _BESIDE.keys().isdisjoint(item):
+        for name in _BESIDE:
+            if item.get(name):
+                made[name] = item[name]
     return made
 
 
-def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") == "text" and _is_said(part.get("content"))
+_BESIDE = dict.fromkeys(("tool_calls", "tool_call_id", "finish_reason"))  # in this order
 
 
-def _is_said(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+def _single_text(parts: list[Any]) -> str | None:
+    """Return the text of a message whose only part is one; None for any other."""
+    part = parts[0] if len(parts) == 1 else None
+    if not isinstance(part, dict) or part.get("type") != "text":
+        return None
+    said = part.get("content")
+    return said if isinstance(said, str) else None
 
 
 def _take_parts(parts: list[Any], into: Message) -> None:
@@ -149,7 +158,9 @@ def _definition(item: Any) -> Any:
 
 def system_text(sent: list[Message] | None) -> list[Any]:
     """Return the contents of the system and developer messages."""
-    return [item.get("content") for item in sent or () if item.get("role") in _SYSTEM_ROLES]
+    if not sent:
+        return []
+    return [item.get("content") for item in sent if item.get("role") in _SYSTEM_ROLES]
 
 
 def has_text(output: list[Message] | None) -> bool:

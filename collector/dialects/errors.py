@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from collector.dialects.names import Named
@@ -13,6 +14,7 @@ from collector.raw import RawSpan
 ABORTED = "aborted"  # by the client: no failure of the provider
 
 _OK, _ERROR = 1, 2  # span status
+_KIND_CHARS = 500  # of the class of an error; a whole message in its place is not remembered
 _STATUS_IN_TEXT = re.compile(
     r"(?:error code|status code|status|http)\W{0,3}([45]\d\d)\b", re.IGNORECASE
 )
@@ -26,8 +28,15 @@ _BY_STATUS = {
     504: "timeout",
     529: "overloaded",
 }
-_BY_WORDS = (
-    (ABORTED, "cancel generatorexit keyboardinterrupt aborterror clientdisconnect"),
+BY_WORDS = (
+    (
+        ABORTED,
+        (
+            "cancel generatorexit keyboardinterrupt aborterror abortedexception responseaborted "
+            "clientdisconnect clientabort clientclosed client_closed websocketdisconnect "
+            "interruptedexception"
+        ),
+    ),
     ("rate_limit", "ratelimit rate_limit throttl toomanyrequests resource_exhausted quota"),
     ("timeout", "timeout timedout timed_out deadline"),
     ("overloaded", "overloaded unavailable"),
@@ -39,21 +48,68 @@ _BY_WORDS = (
         "badrequest bad_request invalid_request invalidrequest notfound not_found unprocessable",
     ),
     ("bad_request", "validation context_length invalid_argument"),
-    ("server", "internalserver internal_server server_error servererror"),
+    ("server", "internalserver internal_server server_error servererror server_had_an_error"),
 )
-_WORDS = tuple((family, tuple(words.split())) for family, words in _BY_WORDS)
+_WORDS = tuple((family, tuple(words.split())) for family, words in BY_WORDS)
 _FAILURES = tuple(row for row in _WORDS if row[0] != ABORTED)
+# A message may tell of an abort that was not the client's: these are what runtimes say, to the
+# letter, where the class of the error says nothing (a DOMException, Go's errorString).
+_ABORTS = (
+    "context canceled",
+    "operation was aborted",
+    "request was aborted",
+    "user aborted a request",
+    "signal is aborted without reason",
+    "bodystreambuffer was aborted",
+    "client disconnected",
+)
+_SAYS_NOTHING = frozenset(
+    ("", "error", "exception", "_other", "domexception", "*errors.errorstring", "*url.error")
+)
+_TIMEOUTS = ("timeout", "timed out", "deadline")
+_CUT_BY = ("max_output_tokens", "content_filter")  # why an answer of Responses is incomplete
 
 
 def error_of(raw: RawSpan, named: Named) -> tuple[str | None, int | None]:
     """Return the kind of error, None for none, and the HTTP status where it is known."""
     status: int | None = named.get("http_status")
+    if not raw.events and raw.status != _ERROR and "error_type" not in named:
+        return None, status  # nearly every span
     exception = _exception(raw) if raw.events else {}
     kind = named.get("error_type") or text(exception.get("exception.type"))
     if kind is None and raw.status != _ERROR:
         return None, status
-    message = f"{raw.status_message[:500]} {text(exception.get('exception.message')) or ''}"[:1_000]
-    return _classified(kind or "", message, status)
+    message = _message(raw, exception)
+    return (None, status) if cut_by(message) else _classified(kind or "", message, status)
+
+
+def cut_by(message: str) -> str | None:
+    """Return why an answer is incomplete, by the message of an SDK that raises an error for it.
+
+    The provider did its work: the answer is as long as was asked for, or was filtered.
+    """
+    if "incomplete" not in message:
+        return None
+    return next((why for why in _CUT_BY if why in message), None)
+
+
+def went_away(raw: RawSpan, named: Named) -> bool:
+    """Return whether the client gave up: the answer then ends where it stopped reading."""
+    if not raw.events and raw.status != _ERROR and "error_type" not in named:
+        return False
+    exception = _exception(raw) if raw.events else {}
+    kind = named.get("error_type") or text(exception.get("exception.type"))
+    if kind is None and raw.status != _ERROR:
+        return False
+    message = _message(raw, exception)
+    if cut_by(message):
+        return False
+    return _classified(kind or "", message, named.get("http_status"))[0] is None
+
+
+def _message(raw: RawSpan, exception: dict[str, Any]) -> str:
+    said = text(exception.get("exception.message")) or ""
+    return f"{raw.status_message[:500]} {said}"[:1_000]
 
 
 def _exception(raw: RawSpan) -> dict[str, Any]:
@@ -66,10 +122,20 @@ def _exception(raw: RawSpan) -> dict[str, Any]:
 
 def _classified(kind: str, message: str, status: int | None) -> tuple[str | None, int | None]:
     code = _http_error(status) or _http_error(count(kind)) or _status_in(message)
-    family = _family(kind) or (_by_status(code) if code else None) or _told(message)
-    if family == ABORTED:
-        return None, code or status
-    return family or _short(kind) or "other", code or status
+    family = _of_kind(kind[:_KIND_CHARS]) or (_by_status(code) if code else None) or _told(message)
+    if family is None and _says_abort(kind, message):
+        family = ABORTED
+    if family != ABORTED:
+        return family or _short(kind) or "other", code or status
+    # .NET cancels the task of a request that takes too long.
+    late = any(word in message.lower() for word in _TIMEOUTS)
+    return ("timeout" if late else None), code or status
+
+
+def _says_abort(kind: str, message: str) -> bool:
+    """Return whether a message is what runtimes say when their own side gave up."""
+    said = message.strip().rstrip(".").lower()
+    return kind.lower() in _SAYS_NOTHING and said.endswith(_ABORTS)
 
 
 def _http_error(code: int | None) -> int | None:
@@ -83,6 +149,11 @@ def _status_in(message: str) -> int | None:
 
 def _by_status(code: int) -> str:
     return _BY_STATUS.get(code) or ("server" if code >= 500 else "bad_request")
+
+
+@lru_cache(maxsize=1_000)
+def _of_kind(kind: str) -> str | None:
+    return _family(kind)
 
 
 def _family(words: str, families: Sequence[tuple[str, tuple[str, ...]]] = _WORDS) -> str | None:

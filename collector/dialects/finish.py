@@ -8,7 +8,7 @@ from typing import Any
 
 from collector.dialects.values import texts, unquoted
 
-_WORDS = {
+WORDS = {
     "stop": "stop end_turn stop_sequence complete completed finished eos eos_token pause_turn compaction",
     # Not "incomplete", the status of Responses: a content filter ends in it, too.
     "length": "length max_tokens max_output_tokens model_length token_limit "
@@ -20,7 +20,7 @@ _WORDS = {
 }
 _ENUM = re.compile(r"<\w+\.(\w+): [^<>]*>")
 _REPR_CHARS = 4_096
-_REASONS = {word: reason for reason, words in _WORDS.items() for word in words.split()}
+_REASONS = {word: reason for reason, words in WORDS.items() for word in words.split()}
 
 
 def reasons(value: Any) -> tuple[str, ...]:
@@ -29,7 +29,10 @@ def reasons(value: Any) -> tuple[str, ...]:
     >>> reasons(["end_turn"]), reasons('["max_tokens"]'), reasons("FinishReason.LENGTH")
     (('stop',), ('length',), ('length',))
     """
-    return tuple(found for text in texts(value) for found in _reasons_in(text))
+    said = texts(value)
+    if len(said) == 1:  # nearly every answer
+        return _reasons_in(said[0])
+    return tuple(found for text in said for found in _reasons_in(text))
 
 
 @lru_cache(maxsize=1_000)

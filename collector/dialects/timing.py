@@ -11,7 +11,7 @@ def first_token_s(raw: RawSpan, named: Named, events: frozenset[str] = frozenset
 
     ``events``: the names of the events that a dialect writes when a chunk arrives.
     """
-    seconds: float | None = named.get("first_token_s")
+    seconds: float | None = named.get("first_token_s", named.get("first_token_ms"))
     if seconds is None and events:
         seconds = _first_event_s(raw, events)
     return seconds if seconds is not None and 0 <= seconds < 86_400 else None

@@ -18,14 +18,17 @@ _ABSENT = frozenset({"", "none", "null", "None", "NOT_GIVEN"})
 _REPR_CHARS = 4_096  # Python's repr is read for short values only: its parser is slow
 _PATH = 12  # parts of a flattened key; the conventions need 7
 _TOO_DEEP = "[nested too deeply]"
+_OPENING = ("[", "{", '"', "(")  # how JSON begins that is not bare, and Python's repr
+_SHORT = 1_000  # characters, in which all brackets are counted faster than found one by one
 
 
 def first(attributes: Attributes, names: Iterable[str]) -> Any:
     """Return the first value that is present and not an empty word."""
     for name in names:
-        value = attributes.get(name)
-        if value is not None and (not isinstance(value, str) or value not in _ABSENT):
-            return value
+        if name in attributes:
+            value = attributes[name]
+            if value is not None and (not isinstance(value, str) or value not in _ABSENT):
+                return value
     return None
 
 
@@ -35,8 +38,10 @@ def first_count(attributes: Attributes, names: Iterable[str]) -> int | None:
     >>> first_count({"a": "n/a", "b": 7}, ("a", "b"))
     7
     """
-    counts = (count(attributes[name]) for name in names if name in attributes)
-    return next((found for found in counts if found is not None), None)
+    for name in names:
+        if name in attributes and (found := count(attributes[name])) is not None:
+            return found
+    return None
 
 
 def number(value: Any) -> float | None:
@@ -47,7 +52,7 @@ def number(value: Any) -> float | None:
     """
     if value.__class__ is float:  # by far the most: the rest is for what should not come
         return value if math.isfinite(value) else None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         found = float(unquoted(value) if isinstance(value, str) else value)
@@ -64,6 +69,8 @@ def count(value: Any) -> int | None:
     """
     if value.__class__ is int:
         return value if 0 <= value <= MAX_COUNT else None
+    if value is None:
+        return None
     found = number(value)
     if found is None or found != int(found) or not 0 <= found <= MAX_COUNT:
         return None
@@ -72,6 +79,11 @@ def count(value: Any) -> int | None:
 
 def text(value: Any) -> str | None:
     """Return text without JSON's quotes around it; None for the words that mean "nothing"."""
+    if value.__class__ is str:  # nearly all
+        if value in _ABSENT:
+            return None
+        if value[0] != '"':
+            return value
     if not isinstance(value, str):
         return None
     found = unquoted(value)
@@ -85,6 +97,9 @@ def unquoted(value: str) -> str:
     ('gpt-4o', 'gpt-4o')
     """
     if len(value) > 1 and value[0] == value[-1] == '"':
+        bare = value[1:-1]
+        if bare.isprintable() and not ("\\" in bare or '"' in bare):  # nothing is escaped in it
+            return bare
         inner = from_json(value)
         return inner if isinstance(inner, str) else value
     return value
@@ -105,6 +120,8 @@ def texts(value: Any) -> tuple[str, ...]:
     >>> texts(["stop"]), texts('["stop"]'), texts("['stop']"), texts("stop"), texts(None)
     (('stop',), ('stop',), ('stop',), ('stop',), ())
     """
+    if value is None:
+        return ()
     found = decoded(value)
     if isinstance(found, str) and found[:1] in ("[", '"') and found != value:
         found = decoded(found)  # JSON in JSON
@@ -117,9 +134,7 @@ def texts(value: Any) -> tuple[str, ...]:
 
 def decoded(value: Any) -> Any:
     """Return what is inside a text of JSON or of Python's repr; any other value as it is."""
-    if not isinstance(value, str) or value[:1] not in ("[", "{", '"', "("):
-        return value
-    if isinstance(value, Unread):
+    if not isinstance(value, str) or value[:1] not in _OPENING or isinstance(value, Unread):
         return value
     found = from_json(value)
     if found is None:
@@ -138,9 +153,32 @@ def from_json(value: Any) -> Any:
     except orjson.JSONDecodeError:
         return None
     # Only a text with an escaped NUL or with many brackets can hold what a database refuses.
-    if "\\u0000" in value or _has_more(value, "{", DEPTH // 2) or _has_more(value, "[", DEPTH // 2):
+    if "\\u0000" in value:
         return _settled(found, DEPTH)
-    return found
+    many = _has_many_brackets(value)
+    return _settled(found, DEPTH) if many and _is_deep(found, DEPTH) else found
+
+
+def _has_many_brackets(text: str) -> bool:
+    """Return whether a JSON text could have more levels than are kept."""
+    if len(text) < _SHORT:
+        return text.count("{") + text.count("[") >= DEPTH
+    return _has_more(text, "{", DEPTH // 2) or _has_more(text, "[", DEPTH // 2)
+
+
+def _is_deep(value: Any, depth: int) -> bool:
+    """Return whether a value has so many levels; cheaper than to copy it."""
+    level = [value] if value.__class__ is dict or value.__class__ is list else []
+    for _ in range(depth - 1):
+        level = [
+            item
+            for one in level
+            for item in (one.values() if one.__class__ is dict else one)
+            if item.__class__ is dict or item.__class__ is list
+        ]
+        if not level:
+            return False
+    return bool(level)
 
 
 def _has_more(text: str, character: str, most: int) -> bool:

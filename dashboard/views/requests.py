@@ -11,7 +11,8 @@ import streamlit as st
 from dashboard import connect, parts, words
 from tidegauge import clock
 from tidegauge.call import Call
-from tidegauge.store import spans
+from tidegauge.score import Score
+from tidegauge.store import scores, spans
 from tidegauge.store.engine import read
 from tidegauge.store.spans import Filter
 
@@ -90,6 +91,8 @@ def _table(found: Sequence[Call]) -> Call | None:
 def _detail(call: Call) -> None:
     with read(connect.engine()) as db:
         trace = spans.trace(db, call.project, call.trace_id)
+        own = scores.of_calls(db, [call]).get(call.trace_id + call.span_id, [])
+        around = scores.of_around(db, call)
     st.subheader("The call")
     left, right = st.columns([3, 2])
     with left:
@@ -99,10 +102,30 @@ def _detail(call: Call) -> None:
         parts.messages(call.output)
     with right:
         parts.table(parts.facts(call))
+    if judged := [*own, *around]:
+        st.subheader("How it was judged")
+        parts.table([score_row(one) for one in judged])
     st.subheader("Its trace")
     parts.table([_trace_row(one, depth) for one, depth in tree(trace)])
     with st.expander("All other attributes"):
         st.json(dict(call.attributes), expanded=False)
+
+
+def score_row(one: Score) -> dict[str, str]:
+    """Return one judgement as a row of text: of what is not known, a table would show "None"."""
+    of = "session" if one.session_id else "trace" if one.trace_id and not one.span_id else "call"
+    said = (one.annotator or "", one.label or "", one.error_type or "")
+    annotator, label, error = map(words.plain, said)
+    return {
+        "Judged": words.plain(one.name),
+        "Value": "" if one.value is None else f"{one.value:g}",
+        "Label": label,
+        "Failed": error,
+        "Of": of,
+        "By": annotator,
+        "Told by": one.source.value,
+        "At": words.moment(one.at),
+    }
 
 
 def tree(trace: Sequence[Call]) -> list[tuple[Call, int]]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from dashboard import connect, parts, words
+from dashboard import audit, connect, parts, queries, words
 from tidegauge import clock
 from tidegauge.finding import Finding, Signal, Verdict
 from tidegauge.policy import BadPolicy, read_policy
@@ -26,6 +26,7 @@ from tidegauge.store import (
     rollups,
     spans,
     token_metrics,
+    traces,
 )
 from tidegauge.store.engine import read
 from tidegauge.store.jobs import Run
@@ -74,11 +75,13 @@ def show() -> None:
         answers = normals.read_findings(db, project)
         size = pages.database_bytes(db)
         waiting = rollups.count_stale(db)
+        unsettled = traces.count_unsettled(db)
     for warning in warnings_of(settings):
         st.warning(words.md(warning, words.SENTENCE))
-    _numbers(last_span, waiting, size, now)
+    _numbers(last_span, unsettled, waiting, size, now)
     _ledger(lines, claim, last_span, now)
     _tokens(checks)
+    audit.draw(queries.audit(settings.database_url, project, now))
     _jobs(runs, now)
     _outbox(endpoints, now)
     _detectors(answers, now)
@@ -111,11 +114,24 @@ def _stays_here(url: str) -> bool:
     return (urlsplit(url).hostname or "") in _LOOPBACK
 
 
-def _numbers(last_span: datetime | None, waiting: int, size: int, now: datetime) -> None:
-    columns = st.columns(3)
+def _numbers(
+    last_span: datetime | None, unsettled: int, waiting: int, size: int, now: datetime
+) -> None:
+    columns = st.columns(4)
     columns[0].metric("Last span", words.md(words.ago(last_span, now)), border=True)
-    columns[1].metric("Minutes waiting to be counted", words.md(words.short(waiting)), border=True)
-    columns[2].metric("Database", words.md(words.size(size)), border=True)
+    columns[1].metric(
+        "Traces waiting",
+        words.md(words.short(unsettled)),
+        border=True,
+        help="To be put together: until then a call that two libraries tell of counts twice.",
+    )
+    columns[2].metric(
+        "Minutes waiting",
+        words.md(words.short(waiting)),
+        border=True,
+        help="To be counted again, because calls of theirs have come or changed.",
+    )
+    columns[3].metric("Database", words.md(words.size(size)), border=True)
 
 
 def _ledger(lines: Sequence[Line], claim: Claim, last_span: datetime | None, now: datetime) -> None:

@@ -31,7 +31,7 @@ from tidegauge.store import alerts, jobs, ledger, spans
 from tidegauge.store.engine import Engine, StoreBusy, read, write
 from tidegauge.store.jobs import LeaseLost
 
-EVERY_JOB = ["deliver", "detect", "expire", "learn", "roll", "tidy"]
+EVERY_JOB = ["deliver", "detect", "expire", "learn", "prompts", "roll", "tidy"]
 
 
 def settings(url: str = "sqlite:///unused.db", **fields: Any) -> Settings:
@@ -83,7 +83,7 @@ def test_from_spans_to_a_signed_webhook(engine: Engine) -> None:
     with a_receiver() as receiver:
         done = run_once(engine, settings(**webhook(receiver.url)), policy, now)
 
-    assert [one.error for one in done] == [None] * 6
+    assert [one.error for one in done] == [None] * 7
     headers, body = receiver.seen[0]
     event = Webhook(SECRET).verify(body, headers)
     assert event["type"] == "alert.firing"
@@ -133,6 +133,7 @@ def test_a_broken_job_does_not_stop_the_others_and_only_its_class_is_kept(
 
     assert [one.job for one in done] == [
         "roll",
+        "prompts",
         "learn",
         "detect",
         "deliver",

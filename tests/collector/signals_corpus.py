@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 
+from bench.corpus_archive import folder
 from collector import otlp_logs
 from collector.dialects import normalise
 from collector.limits import inflate
@@ -12,7 +12,6 @@ from collector.otlp import read_spans
 from tidegauge.call import Call
 from tidegauge.log_event import LogEvent
 
-FOLDER = Path(__file__).parent / "signals"
 CASES = (
     "otel-openai-v2/chat_tools",
     "otel-openai-v2/chat_length",
@@ -24,9 +23,16 @@ CASES = (
 Span = tuple[str, str]
 
 
+def files(signal: str) -> list[str]:
+    """Return the names of all requests of a signal that are protobuf."""
+    return sorted(
+        path.relative_to(folder()).as_posix() for path in folder().glob(f"*/*.{signal}-*.bin")
+    )
+
+
 def body(file: str) -> bytes:
     """Return a request as it was before it was compressed."""
-    raw = (FOLDER / file).read_bytes()
+    raw = (folder() / file).read_bytes()
     return inflate(raw, "gzip" if raw[:2] == b"\x1f\x8b" else None)
 
 

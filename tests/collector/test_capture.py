@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import glob
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,6 +9,7 @@ import pytest
 from collector import dialects, otlp
 from collector.capture import NOTE, Plan, Plans, apply, kept
 from collector.redact import REDACTED
+from tests.collector import signals_corpus
 from tests.world import a_call
 from tidegauge.call import Call
 from tidegauge.policy import BadPolicy, Capture, Policy, Project
@@ -121,14 +120,11 @@ def test_hash_reads_a_message_of_any_form() -> None:
     assert hashed.output[2]["role"] == "unknown"
 
 
-CORPUS = sorted(glob.glob(str(Path(__file__).parent / "corpus" / "**" / "*.bin"), recursive=True))
-
-
 @pytest.mark.parametrize("mode", [Capture.HASH, Capture.OFF])
 def test_no_word_of_a_real_message_is_left_whatever_the_dialect(mode: Capture) -> None:
     read = 0
-    for path in CORPUS:
-        for raw in otlp.read_spans(Path(path).read_bytes(), json=False).spans:
+    for path in signals_corpus.files("traces"):
+        for raw in otlp.read_spans(signals_corpus.body(path), json=False).spans:
             call = dialects.normalise(raw, "default")
             left = to_json(apply(call, mode, SALT.encode())).decode()
             for message in [*(call.input or ()), *(call.output or ())]:

@@ -14,15 +14,16 @@ import pytest
 
 from analysis import rollup
 from collector import joiner
+from collector.dialects.assemble import Cost
 from collector.enrich import enrich
 from collector.joiner import Joiner, forget_old, join_due
 from collector.otlp_logs import CHOICE, DETAILS
 from tests.collector import signals_corpus
 from tests.collector.test_enrich import MESSAGES, event, span
-from tidegauge.call import Call
+from tidegauge.call import Call, NotCounted
 from tidegauge.log_event import LogEvent
 from tidegauge.pricing import price
-from tidegauge.store import events, ledger, rollups, spans
+from tidegauge.store import events, ledger, rollups, spans, traces
 from tidegauge.store.engine import Engine, StoreBusy, open_engine, read, write
 from tidegauge.store.events import Key
 
@@ -196,10 +197,10 @@ def test_one_event_that_cannot_be_read_holds_up_no_other(
 ) -> None:
     good, bad = replace(span(), started_at=now), replace(span(), started_at=now, span_id="c" * 16)
 
-    def fail_on_bad(call: Call, found: dict[str, LogEvent]) -> Call | None:
+    def fail_on_bad(call: Call, found: dict[str, LogEvent], cost: Cost) -> Call | None:
         if call.span_id == bad.span_id:
             raise TypeError("a prompt")
-        return enrich(call, found)
+        return enrich(call, found, cost)
 
     monkeypatch.setattr(joiner, "enrich", fail_on_bad)
     send_spans(engine, now, [good, bad])
@@ -276,3 +277,28 @@ def test_the_thread_joins_by_itself_and_ends_when_asked(
     send_events(sqlite_engine, now, event(CHOICE, 9, {"message": "late"}))
     with read(sqlite_engine) as db:
         assert events.due(db, now, 9) == [key_of(call)]
+
+
+@pytest.mark.parametrize("settle_first", [True, False])
+def test_an_event_of_a_span_whose_call_another_tells_too_reaches_the_record(
+    engine: Engine, now: datetime, settle_first: bool
+) -> None:
+    outer = replace(span(), started_at=now, library="outer", finish_reasons=(), max_tokens=7)
+    inner = replace(
+        outer,
+        span_id="0c" * 8,
+        parent_span_id=outer.span_id,
+        library="inner",
+        max_tokens=None,
+    )
+    send_spans(engine, now, [outer, inner])
+    if settle_first:
+        traces.settle_due(engine)
+    send_events(engine, now, event(DETAILS, **MESSAGES))
+    join_due(engine, now)
+    traces.settle_due(engine)
+
+    record, duplicate = stored(engine, inner), stored(engine, outer)
+    assert (record.not_counted, duplicate.not_counted) == (None, NotCounted.DUPLICATE)
+    assert record.output[0]["content"] == "Paris"
+    assert (record.finish_reasons, record.max_tokens) == (("length",), 7)

@@ -99,7 +99,7 @@ def test_every_column_that_holds_a_senders_text_is_read() -> None:
     texts = {field.name for field in fields(Call) if field.type in ("str", "str | None")}
     ours = {
         "project", "trace_id", "span_id", "parent_span_id", "dialect", "tokens_audit_rule",
-        "prompt_checksum", "input_checksum",
+        "prompt_checksum", "input_checksum", "duplicate_of", "output_script",
     }  # fmt: skip
 
     assert set(COLUMNS) == texts - ours

@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from bench.servers import Collector
+from collector import log_calls
 from collector.answers import Signal
 from collector.capture import Plan
 from collector.inflight import InFlight, Overloaded
@@ -37,7 +38,7 @@ from tests.collector.test_wire_walk import BOMBS
 from tidegauge.call import Call
 from tidegauge.log_event import EVALUATION
 from tidegauge.source import Source
-from tidegauge.store import events, ledger, token_metrics
+from tidegauge.store import events, ledger, spans, token_metrics
 from tidegauge.store.engine import Engine, StoreBusy, open_engine, read
 
 SERVICE = "/opentelemetry.proto.collector.{}.v1.{}Service/Export"
@@ -125,6 +126,28 @@ def test_o22_a_log_record_is_there_once_it_is_acknowledged(
     for _ in range(2):  # sent again, it changes nothing
         assert nothing_to_say(send(LOGS, body))
         assert len(evaluations(store, label)) == 1
+
+
+def test_a_call_that_only_a_log_tells_of_is_a_span_of_the_ledger(
+    send: Send, store: Engine, request: pytest.FixtureRequest
+) -> None:
+    now = datetime.now(UTC)
+    body = ExportLogsServiceRequest()
+    group = body.resource_logs.add()
+    group.resource.attributes.add(key="service.name").value.string_value = request.node.name
+    scope = group.scope_logs.add()
+    scope.scope.name = log_calls.SCOPE
+    told = scope.log_records.add(time_unix_nano=time.time_ns())
+    told.body.string_value = '{"type": "LLMCall", "prompt_tokens": 26, "completion_tokens": 15}'
+    for _ in range(2):  # sent again, it changes nothing
+        assert nothing_to_say(send(LOGS, body.SerializeToString()))
+
+    with read(store) as db:
+        (call,) = spans.calls(db, "default", spans.Filter(service=request.node.name))
+        lines = ledger.lines(db, "default", now - DAY)
+    assert (call.input_tokens, call.output_tokens) == (26, 15)
+    (line,) = (one for one in lines if one.source.service == request.node.name)
+    assert (line.stored, line.duplicate) == (1, 1)
 
 
 def test_o22_a_metric_is_there_once_it_is_acknowledged(

@@ -198,6 +198,9 @@ def test_the_system_page_says_whether_claims_and_rows_agree(visit: Open, scheme:
     ).to_be_visible()
     expect(page.get_by_text("Claimed as stored: 1,260")).to_be_visible()
     expect(page.get_by_text("1 source sent what is not stored")).to_be_visible()
+    heading = page.get_by_role("heading", name="What the instrumentations leave out, last 24 hours")
+    expect(heading).to_be_visible()
+    expect(page.get_by_text("groups of service, library and model")).to_be_visible()
     rests(page)
     expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible()
 

@@ -37,6 +37,8 @@ VERBS = (
     "calls",
     "alerts",
     "ledger",
+    "prices",
+    "audit",
     "send-test",
 )
 

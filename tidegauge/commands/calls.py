@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -14,61 +15,76 @@ from rich.text import Text
 
 from tidegauge.call import Call
 from tidegauge.commands.tables import plain
-from tidegauge.store.engine import Engine
+from tidegauge.score import Score
+from tidegauge.store import scores
+from tidegauge.store.engine import Engine, read
 from tidegauge.store.spans import Filter, pages
 
-#: The record's fields in the order of the documentation.
-FIELDS = (
-    "project",
-    "trace_id",
-    "span_id",
-    "parent_span_id",
-    "started_at",
-    "duration_s",
-    "service",
-    "service_version",
-    "environment",
-    "use_case",
-    "user_id",
-    "session_id",
-    "dialect",
-    "operation",
-    "provider",
-    "request_model",
-    "response_model",
-    "response_id",
-    "input_tokens",
-    "output_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "tokens_audit",
-    "tokens_audit_rule",
-    "streaming",
-    "time_to_first_token_s",
-    "time_per_output_token_s",
-    "finish_reasons",
-    "truncated",
-    "truncation_evidence",
-    "error_type",
-    "status_code",
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "stop_sequences",
-    "output_type",
-    "output_valid",
-    "repetition",
-    "prompt_name",
-    "prompt_version",
-    "prompt_checksum",
-    "input_checksum",
-    "cost_usd",
-    "input",
-    "output",
-    "attributes",
-)
+#: The record's fields in their order, and what stands there; docs/calls.md lists them.
+RECORD = {
+    "project": "of the key, or of `TIDEGAUGE_PROJECT`",
+    "trace_id": "32 hex digits",
+    "span_id": "16 hex digits",
+    "parent_span_id": "16 hex digits",
+    "started_at": "ISO 8601, UTC",
+    "duration_s": "seconds",
+    "library": "the instrumentation scope that wrote the span",
+    "library_version": "its version",
+    "service": "`service.name`",
+    "service_version": "`service.version`",
+    "environment": "`deployment.environment.name`; `default` where none is told",
+    "use_case": "what the call is for; `default` where nothing names it",
+    "use_case_from": "what named it: `said`, `prompt`, `agent`, `parent`, `root`",
+    "user_id": "as the application says",
+    "session_id": "session or conversation",
+    "dialect": "the convention that the span speaks: docs/dialects.md",
+    "operation": "`chat`, `text_completion`, `generate_content`, `embeddings`, `rerank`",
+    "provider": "who served it, in the words of OpenTelemetry",
+    "request_model": "the model asked for",
+    "response_model": "the model that answered",
+    "response_id": "the provider's id of the answer",
+    "service_tier": "`batch`, `flex`, `priority`, ...: other prices",
+    "attempts": "how often it was tried, where that is known",
+    "duplicate_of": "of a span that is not counted: trace and span id of the one that is",
+    "input_tokens": "with cached tokens and those written to the cache",
+    "output_tokens": "with reasoning",
+    "cached_input_tokens": "part of the input",
+    "cache_write_tokens": "part of the input",
+    "reasoning_tokens": "part of the output",
+    "tokens_audit": "`ok`, `adjusted`, `unsure`",
+    "tokens_audit_rule": "which rule said so",
+    "streaming": "true, false",
+    "time_to_first_token_s": "seconds",
+    "time_per_output_token_s": "seconds, after the first token",
+    "finish_reasons": "a list, one for each choice",
+    "truncated": "true, false",
+    "truncation_evidence": "what that rests on",
+    "truncation_confidence": "0 to 1: how sure the evidence is that the answer was cut",
+    "error_type": "null: no error",
+    "status_code": "HTTP",
+    "temperature": "as asked for",
+    "top_p": "as asked for",
+    "max_tokens": "as asked for",
+    "stop_sequences": "as asked for",
+    "output_type": "`json`, `text`: as asked for",
+    "output_kind": "what the answer is, by the look of it",
+    "output_script": "the script of most of its letters",
+    "output_valid": "whether JSON that was asked for is JSON, and fits its schema",
+    "repetition": "0 to 1",
+    "prompt_name": "as the application says",
+    "prompt_version": "as the application says",
+    "prompt_checksum": "one for each prompt, whatever is filled in",
+    "input_checksum": "one for each exact input",
+    "cost_usd": "US dollars, by our prices",
+    "app_cost_usd": "US dollars, as the application says",
+    "input": "the messages sent",
+    "output": "the messages received",
+    "attributes": "all else that the span carried",
+    "scores": "a list: `name`, `value`, `label`, `source`, `annotator`, `error_type`",
+}
+FIELDS = tuple(RECORD)
 TABLE_ROWS = 50
+_SCORED = 500  # calls whose scores are read at once
 _NAMES, _NUMBERS = ("service", "use case", "model"), ("seconds", "in", "out", "USD")
 _COLUMNS = ("started (UTC)", *_NAMES, *_NUMBERS, "ended")
 _WIDE = 104  # characters, from which on ordinary names fit
@@ -77,20 +93,35 @@ _WIDE = 104  # characters, from which on ordinary names fit
 def print_jsonl(engine: Engine, project: str, wanted: Filter, limit: int | None) -> None:
     """Write one JSON object a line to standard output, oldest first."""
     out = sys.stdout
-    for call in pages(engine, project, wanted, limit=limit):
-        out.write(line(call, wanted.all_spans) + "\n")
+    for call, judged in _with_scores(engine, pages(engine, project, wanted, limit=limit)):
+        out.write(line(call, wanted.all_spans, judged) + "\n")
     out.flush()
 
 
-def line(call: Call, all_spans: bool) -> str:
+def _with_scores(engine: Engine, calls: Iterator[Call]) -> Iterator[tuple[Call, Sequence[Score]]]:
+    while some := list(islice(calls, _SCORED)):
+        with read(engine) as db:
+            found = scores.of_calls(db, some)
+        for call in some:
+            yield call, found.get(call.trace_id + call.span_id, ())
+
+
+def line(call: Call, all_spans: bool, judged: Sequence[Score] = ()) -> str:
     """Return the record of ``call`` as JSON; with ``all_spans`` also why it does not count."""
-    return orjson.dumps(record(call, all_spans), default=_plain, option=orjson.OPT_UTC_Z).decode()
+    said = record(call, all_spans, judged)
+    return orjson.dumps(said, default=_plain, option=orjson.OPT_UTC_Z).decode()
 
 
-def record(call: Call, all_spans: bool) -> Mapping[str, Any]:
+def record(call: Call, all_spans: bool, judged: Sequence[Score] = ()) -> Mapping[str, Any]:
     """Return the record's fields by name."""
-    fields = {name: getattr(call, name) for name in FIELDS}
+    fields: dict[str, Any] = {name: getattr(call, name) for name in FIELDS if name != "scores"}
+    fields["scores"] = [_score(one) for one in judged]
     return {**fields, "not_counted": call.not_counted} if all_spans else fields
+
+
+def _score(one: Score) -> dict[str, Any]:
+    said = {"name": one.name, "value": one.value, "label": one.label, "source": one.source}
+    return {**said, "annotator": one.annotator, "error_type": one.error_type}
 
 
 def _plain(value: object) -> object:

@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegauge.settings import Settings
-from tidegauge.store import jobs, migrate, outbox, pages, rollups, sizes, spans
+from tidegauge.store import jobs, migrate, outbox, pages, rollups, sizes, spans, traces
 from tidegauge.store.engine import Connection, StoreBusy, StoreUnusable, open_engine, read
 
+_MANY_TRACES = 100_000  # marks; an analyst that runs settles some 10,000 a second
 _MANY_STALE = 1000  # minutes; an analyst that runs is never this far behind for long
 _MISSED_LOOKS = 10  # a job of every look that has not run for so many has stopped
 _SLOW_LOOK = timedelta(minutes=1)  # a look may take this long, however often one is asked for
@@ -59,6 +60,7 @@ def check(settings: Settings, now: datetime, silent_after: timedelta) -> list[An
                 Answer("schema", Health.WELL if schema == "current" else Health.BAD, schema),
                 last_span(db, settings.project, now, silent_after),
                 *job_runs(db, now, timedelta(seconds=settings.analyse_every_s)),
+                unsettled(db),
                 stale(db),
                 messages(db, now),
             ]
@@ -101,6 +103,14 @@ def _job(run: jobs.Run, now: datetime, every: timedelta) -> Answer:
     if now - run.started_at > _STOPPED_AFTER.get(run.job, max(_MISSED_LOOKS * every, _SLOW_LOOK)):
         return Answer(name, Health.BAD, f"last ran {ago}; is 'tidegauge analyse' running?")
     return Answer(name, Health.WELL, f"{run.outcome or 'running'}, {ago}")
+
+
+def unsettled(db: Connection) -> Answer:
+    """Say how many traces wait to be put together; until then a call may be counted twice."""
+    waiting = traces.count_unsettled(db)
+    if waiting < _MANY_TRACES:
+        return Answer("traces", Health.WELL, f"{waiting} wait to be put together")
+    return Answer("traces", Health.BAD, f"{waiting} wait; the analyst is behind")
 
 
 def stale(db: Connection) -> Answer:

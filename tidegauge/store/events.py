@@ -37,6 +37,9 @@ _FILLED = (
     "prompt_checksum",
     "input_checksum",
     "cost_usd",
+    "output_script",
+    "output_valid",
+    "repetition",
 )
 
 Key = tuple[str, bytes, bytes]  # project, trace, span
@@ -133,6 +136,7 @@ def replace(db: Connection, calls: Sequence[Call], now: datetime) -> None:
     for call, place in zip(calls, places, strict=True):
         row = {name: getattr(call, name) for name in _FILLED} | _named(_key_of(call))
         row["finish_reasons"] = ",".join(call.finish_reasons)
+        row["output_kind"] = call.output_kind and call.output_kind.value
         row["truncation_evidence"] = call.truncation_evidence and call.truncation_evidence.value
         row |= {"block_id": place.block_id, "block_offset": place.offset}
         rows.append(row | {"block_size": place.size})

@@ -33,6 +33,7 @@ CLOCK_SKEWED = "clock_skewed"
 ATTRIBUTES_CUT = "attributes_cut"
 JSON = "json_"  # + what of its JSON was unusual: not_read, or what OTLP forbids
 JSON_LENIENT = "json_lenient:"  # + what of it OTLP forbids, and was read all the same
+DIALECT = "dialect:"  # + dialect:rule: its tokens were adjusted or doubted, or it was not read
 # Log records and metric points, and what became of them: no spans.
 LOGS, METRICS = "logs:", "metrics:"
 SDK_DROPPED = "sdk_dropped:"  # + attributes, events or links: how many of them, not of spans

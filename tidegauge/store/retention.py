@@ -20,8 +20,10 @@ from tidegauge.store.schema import (
     review_item,
     review_label,
     rollup,
+    score,
     series,
     span,
+    span_said,
     token_point,
 )
 from tidegauge.store.times import to_s
@@ -47,6 +49,8 @@ SHELVES: tuple[Shelf, ...] = (
     Shelf("content", content_block, content_block.c.received_s, content=True),
     Shelf("log events", log_event, log_event.c.received_s, content=True),
     Shelf("spans", span, span.c.received_s),
+    Shelf("what spans said", span_said, span_said.c.received_s),
+    Shelf("scores", score, score.c.received_s),
     Shelf("minutes", rollup, rollup.c.start_s, only=rollup.c.step_s == 60),
     Shelf("hours", rollup, rollup.c.start_s, only=rollup.c.step_s == 3600),
     Shelf("changes", change, change.c.at_s),
@@ -61,7 +65,7 @@ def projects(db: Connection) -> list[str]:
     # Not of the table span: SQLite would read all of its index to tell its few projects.
     few = (series, review_item, alert)
     names = {name for (name,) in db.execute(union(*(select(one.c.project) for one in few)))}
-    many = (span, content_block, log_event, token_point)
+    many = (span, span_said, score, content_block, log_event, token_point)
     return sorted(names | {name for one in many for name in _leaps(db, one)})
 
 

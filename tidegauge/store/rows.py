@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from tidegauge.call import Audit, Call, Evidence, NotCounted, Operation
+from tidegauge.call import Audit, Call, Evidence, NotCounted, Operation, OutputKind, UseCaseFrom
 from tidegauge.store.contents import Place
 from tidegauge.store.schema import span
 
@@ -41,6 +41,12 @@ _PLAIN = (
     "cache_write_tokens",
     "reasoning_tokens",
     "tokens_audit_rule",
+    "attempts",
+    "kind",
+    "library",
+    "library_version",
+    "service_tier",
+    "output_script",
     "time_to_first_token_s",
     "time_per_output_token_s",
     "error_type",
@@ -61,6 +67,8 @@ _ENUMS = {
     "tokens_audit": Audit,
     "truncation_evidence": Evidence,
     "not_counted": NotCounted,
+    "use_case_from": UseCaseFrom,
+    "output_kind": OutputKind,
 }
 _FLAGS = ("clock_invalid", "streaming", "truncated", "output_valid")
 _COMPUTED = (
@@ -69,7 +77,9 @@ _COMPUTED = (
     "parent_span_id",
     "started_ns",
     "finish_reasons",
+    "duplicate_of",
     "cost_usd",
+    "app_cost_usd",
 )
 _PLACED = ("received_s", "block_id", "block_offset", "block_size")
 VALUES = (*_PLAIN, *_ENUMS, *_FLAGS, *_COMPUTED)  # what a call says of itself
@@ -78,7 +88,7 @@ COLUMNS = (*VALUES, *_PLACED)
 _plain_of = attrgetter(*_PLAIN)
 _enums_of = attrgetter(*_ENUMS)
 _flags_of = attrgetter(*_FLAGS)
-_BACK = tuple(name for name in _PLAIN if name != "model") + _FLAGS + ("cost_usd",)
+_BACK = tuple(name for name in _PLAIN if name != "model") + _FLAGS + ("cost_usd", "app_cost_usd")
 
 Values = tuple[Any, ...]  # of VALUES
 
@@ -94,8 +104,15 @@ def values_of(call: Call) -> Values:
         bytes.fromhex(call.parent_span_id) if call.parent_span_id else None,
         to_ns(call.started_at),
         ",".join(call.finish_reasons),
-        None if call.cost_usd is None else int((call.cost_usd * _NANO).to_integral_value()),
+        bytes.fromhex(call.duplicate_of) if call.duplicate_of else None,
+        nano_usd(call.cost_usd),
+        nano_usd(call.app_cost_usd),
     )
+
+
+def nano_usd(amount: Decimal | None) -> int | None:
+    """Return US dollars as whole billionths, as they are stored."""
+    return None if amount is None else int((amount * _NANO).to_integral_value())
 
 
 started_ns = itemgetter(VALUES.index("started_ns"))  # of Values
@@ -118,6 +135,7 @@ def call_of(row: Row[Any], content: Mapping[str, Any]) -> Call:
         span_id=row.span_id.hex(),
         parent_span_id=row.parent_span_id.hex() if row.parent_span_id else None,
         started_at=from_ns(row.started_ns),
+        duplicate_of=row.duplicate_of.hex() if row.duplicate_of else None,
         finish_reasons=tuple(row.finish_reasons.split(",")) if row.finish_reasons else (),
         input=content.get("input"),
         output=content.get("output"),

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    and_,
 )
 
 from tidegauge.bucket import Measure
@@ -98,6 +99,16 @@ span = Table(
     Column("prompt_checksum", Text),
     Column("input_checksum", Text),
     Column("cost_usd", NanoUsd),
+    Column("app_cost_usd", NanoUsd),
+    Column("kind", Integer),
+    Column("library", Text),
+    Column("library_version", Text),
+    Column("use_case_from", Text),
+    Column("duplicate_of", LargeBinary),  # 24 bytes: trace and span of the record that counts
+    Column("attempts", Integer),
+    Column("service_tier", Text),
+    Column("output_kind", Text),
+    Column("output_script", Text),
     # Where the content stands: bytes of JSON in a block. NULL: there is none, or no longer.
     Column("block_id", BigInteger),
     Column("block_offset", Integer),
@@ -107,6 +118,49 @@ span = Table(
 Index("span_started", span.c.project, span.c.started_ns)
 # For store/spans.py last_received(). Spans come in its order, so each is added at its end.
 Index("span_received", span.c.project, span.c.received_s)
+
+# For store/traces.py: the same answer, told by spans of two traces. Spans below another one find
+# each other by their trace, so these are few.
+Index(
+    "span_answer",
+    span.c.project,
+    span.c.response_id,
+    span.c.started_ns,
+    sqlite_where=and_(span.c.parent_span_id.is_(None), span.c.response_id.is_not(None)),
+    postgresql_where=and_(span.c.parent_span_id.is_(None), span.c.response_id.is_not(None)),
+)
+# For store/traces.py: the same failure, likewise; it has no answer to know it by.
+Index(
+    "span_failure",
+    span.c.project,
+    span.c.started_ns,
+    sqlite_where=and_(span.c.parent_span_id.is_(None), span.c.error_type.is_not(None)),
+    postgresql_where=and_(span.c.parent_span_id.is_(None), span.c.error_type.is_not(None)),
+)
+
+# What a span said of itself, where the other spans of its call have changed its row: by column.
+# Whatever comes later of its trace is settled from this, not from what was settled before.
+span_said = Table(
+    "span_said",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("trace_id", LargeBinary, primary_key=True),
+    Column("span_id", LargeBinary, primary_key=True),
+    Column("received_s", BigInteger, nullable=False),  # of the span, for retention
+    Column("said", Text, nullable=False),  # JSON: column: its value before
+)
+# For store/retention.py.
+Index("span_said_age", span_said.c.project, span_said.c.received_s)
+
+# A trace that has more spans than when it was last put together. One row per writing transaction
+# and trace, only ever inserted and deleted: writers never wait for each other here.
+unsettled_trace = Table(
+    "unsettled_trace",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("trace_id", LargeBinary, primary_key=True),
+    Column("mark", LargeBinary, primary_key=True),  # 8 bytes, unique per transaction
+)
 
 # Prompts, outputs and all other attributes, apart from the row that statistics read. Many calls
 # share a block: compressed together they take half, and a block is one row to write and to delete.
@@ -129,6 +183,50 @@ stale_minute = Table(
     Column("project", Text, primary_key=True),
     Column("minute_s", BigInteger, primary_key=True),
     Column("mark", Text, primary_key=True),  # unique per transaction
+)
+
+# A system prompt that the calls of one service and use case carried, by its checksum; forgotten a
+# few days after its last use. Of its words there are hashes, kept no longer than the content.
+prompt_variant = Table(
+    "prompt_variant",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("group_id", BigInteger, primary_key=True, autoincrement=False),  # service, use case
+    Column("checksum", Text, primary_key=True),  # as the collector made it
+    Column("first_s", BigInteger, nullable=False),
+    Column("last_s", BigInteger, nullable=False),
+    Column("trace_id", LargeBinary, nullable=False),  # of one call that carried it
+    Column("span_id", LargeBinary, nullable=False),
+    Column("tokens", LargeBinary),  # NULL: not read yet; empty: it cannot be read
+    Column("identity", Text),  # the checksum of the template that it is one filling of
+    Column("is_fresh", Boolean, nullable=False),  # used since its group was last compared
+    Column("todo_s", BigInteger),  # its calls from here on still have its own checksum
+)
+# For store/prompts.py fresh_groups(), to_rename() and forget().
+Index(
+    "prompt_variant_fresh",
+    prompt_variant.c.project,
+    prompt_variant.c.group_id,
+    sqlite_where=prompt_variant.c.is_fresh.is_(True),
+    postgresql_where=prompt_variant.c.is_fresh.is_(True),
+)
+Index(
+    "prompt_variant_todo",
+    prompt_variant.c.project,
+    sqlite_where=prompt_variant.c.todo_s.is_not(None),
+    postgresql_where=prompt_variant.c.todo_s.is_not(None),
+)
+Index("prompt_variant_age", prompt_variant.c.project, prompt_variant.c.last_s)
+
+# What several variants have in common: hashes of words, and 0 where each has its own.
+prompt_template = Table(
+    "prompt_template",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("group_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("identity", Text, primary_key=True),  # of its first form: it keeps its name
+    Column("tokens", LargeBinary, nullable=False),
+    Column("last_s", BigInteger, nullable=False),  # when a filling was last found
 )
 
 # Log records that tell more of a span, until they are joined to it; evaluations for longer.
@@ -156,6 +254,45 @@ Index(
 Index("log_event_age", log_event.c.received_s)
 # For store/retention.py: the oldest events of a project.
 Index("log_event_kept", log_event.c.project, log_event.c.received_s)
+
+# How calls, traces and sessions were judged. No content: why it was judged so stands in the log
+# event, or among the attributes of the span.
+score = Table(
+    "score",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("trace_id", LargeBinary, primary_key=True),  # empty: of a session or a response
+    Column("span_id", LargeBinary, primary_key=True),  # empty: of the whole trace, or as above
+    Column("score_id", LargeBinary, primary_key=True),  # a hash: the same judgement is one row
+    Column("session_id", Text),  # of the session that was judged, only there
+    Column("response_id", Text),  # of the call that was judged; it may come later than its score
+    Column("name", Text, nullable=False),
+    Column("source", Text, nullable=False),  # event, annotation
+    Column("annotator", Text),
+    Column("value", Float),
+    Column("label", Text),
+    Column("error_type", Text),  # why it could not be judged
+    Column("at_s", BigInteger, nullable=False),
+    Column("received_s", BigInteger, nullable=False),
+)
+# For store/scores.py of_calls().
+Index(
+    "score_answer",
+    score.c.project,
+    score.c.response_id,
+    sqlite_where=score.c.response_id.is_not(None),
+    postgresql_where=score.c.response_id.is_not(None),
+)
+# For store/scores.py of_around().
+Index(
+    "score_session",
+    score.c.project,
+    score.c.session_id,
+    sqlite_where=score.c.session_id.is_not(None),
+    postgresql_where=score.c.session_id.is_not(None),
+)
+# For store/retention.py.
+Index("score_age", score.c.project, score.c.received_s)
 
 # What an application's own metrics say of its tokens: a row per stream, start and hour. A stream
 # counts on from its start, so the newest point of an hour says all; a second one changes nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from tidegauge.store.rows import (
     to_ns,
     values_of,
 )
-from tidegauge.store.schema import content_block, span, stale_minute
+from tidegauge.store.schema import content_block, span, stale_minute, unsettled_trace
 
 __all__ = [
     "Filter",
@@ -38,6 +39,7 @@ __all__ = [
     "insert_each",
     "last_received",
     "mark_stale",
+    "mark_unsettled",
     "numbers",
     "pages",
     "to_ns",
@@ -46,6 +48,7 @@ __all__ = [
 
 _MINUTE_NS = 60 * NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TRACE_MARK = ("project", "trace_id", "mark")
 _PAGE = 1000  # rows fetched in one transaction: a longer one keeps the SQLite log from shrinking
 
 _BLOCKS = 200  # read at once: some 3 MB
@@ -53,6 +56,7 @@ _KEYS_ASKED = 500  # in one statement
 _BLOCK_COLUMNS = ("project", "block_id", "received_s", "packed")
 _row_key = itemgetter(*map(COLUMNS.index, ("project", "trace_id", "span_id")))
 _project = itemgetter(COLUMNS.index("project"))
+_row_trace = itemgetter(*map(COLUMNS.index, ("project", "trace_id")))
 _row_minute = itemgetter(
     *map(COLUMNS.index, ("project", "started_ns", "not_counted", "clock_invalid"))
 )
@@ -107,6 +111,7 @@ def insert_each(
     block_rows = [(name, block.block_id, received_s, block.packed) for name, block in members]
     insert_new(db, content_block, _BLOCK_COLUMNS, block_rows)
     mark_stale(db, filter(None, map(_counted_minute, rows)))
+    mark_unsettled(db, map(_row_trace, rows))
     return [True] * len(rows) if new == len(rows) else _are_ours(db, rows)
 
 
@@ -121,7 +126,7 @@ def calls(
 ) -> list[Call]:
     """Return the spans that ``wanted`` describes, with their content, by start time."""
     query = _filtered(select(span), project, wanted)
-    return _with_content(db, db.execute(_ordered(query, newest_first, limit).offset(offset)).all())
+    return with_content(db, db.execute(_ordered(query, newest_first, limit).offset(offset)).all())
 
 
 def pages(engine: Engine, project: str, wanted: Filter, *, limit: int | None) -> Iterator[Call]:
@@ -137,7 +142,7 @@ def pages(engine: Engine, project: str, wanted: Filter, *, limit: int | None) ->
             )
         with read(engine) as db:
             rows = db.execute(_ordered(query, newest_first=False, limit=size)).all()
-            found = _with_content(db, rows)
+            found = with_content(db, rows)
         yield from found
         if len(rows) < size:
             return
@@ -203,14 +208,22 @@ def mark_stale(db: Connection, counted: Iterable[tuple[str, int]]) -> None:
         )
 
 
-def _with_content(db: Connection, rows: Sequence[Row[Any]]) -> list[Call]:
+def mark_unsettled(db: Connection, traces: Iterable[tuple[str, bytes]]) -> None:
+    """Have traces, by project and id, put together again: store/traces.py."""
+    mark = secrets.token_bytes(8)
+    rows = [(project, trace_id, mark) for project, trace_id in sorted(set(traces))]
+    if rows:
+        insert_new(db, unsettled_trace, _TRACE_MARK, rows)
+
+
+def with_content(db: Connection, rows: Sequence[Any]) -> list[Call]:
     """Return the calls of rows, each block read and unpacked once."""
     wanted: dict[tuple[str, int], list[Row[Any]]] = {}
     for row in rows:
         if row.block_id is not None:
             wanted.setdefault((row.project, row.block_id), []).append(row)
     found: dict[tuple[bytes, bytes], dict[str, Any]] = {}
-    for some in _batched(wanted, _BLOCKS):
+    for some in batched(wanted, _BLOCKS):
         key = tuple_(content_block.c.project, content_block.c.block_id)
         for block in db.execute(select(content_block).where(key.in_(some))):
             members = wanted[block.project, block.block_id]
@@ -223,13 +236,14 @@ def _are_ours(db: Connection, rows: Sequence[tuple[Any, ...]]) -> list[bool]:
     """Return for each row whether it is the one that is stored: its content has its own place."""
     mark = (*_KEY, span.c.block_id, span.c.block_offset)
     stored: set[tuple[Any, ...]] = set()
-    for some in _batched(rows, _KEYS_ASKED):
+    for some in batched(rows, _KEYS_ASKED):
         keys = tuple_(*_KEY).in_([_row_key(row) for row in some])
         stored.update(tuple(row) for row in db.execute(select(*mark).where(keys)))
     return [_row_mark(row) in stored for row in rows]
 
 
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield items in lists of at most ``size``."""
     left = iter(items)
     while some := list(islice(left, size)):
         yield some

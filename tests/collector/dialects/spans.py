@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from collector.dialects import Dialect
+from collector.dialects.names import named
+from collector.dialects.reading import Reading
 from collector.raw import RawEvent, RawSpan
 
 NANO = 1_700_000_000_000_000_000
@@ -27,3 +30,11 @@ def a_raw_span(attributes: dict[str, Any] | None = None, **fields: Any) -> RawSp
 def an_event(name: str, attributes: dict[str, Any] | None = None) -> RawEvent:
     """Return an event at the start of the span."""
     return RawEvent(name, NANO, attributes or {})
+
+
+def read(dialect: Dialect, raw: RawSpan) -> Reading:
+    """Return what a dialect reads of a span that is a call."""
+    assert dialect.fits(raw)
+    reading = dialect.normalise(raw, named(raw.attributes))
+    assert reading is not None
+    return reading

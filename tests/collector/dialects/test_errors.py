@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from collector.dialects.errors import error_of
+from collector.dialects.errors import error_of, went_away
 from collector.dialects.names import named
 from collector.raw import RawSpan
 from tests.collector.dialects.spans import a_raw_span, an_event
@@ -38,6 +38,21 @@ def error(raw: RawSpan) -> tuple[str | None, int | None]:
         ({}, "", ("other", None)),
         ({"error.type": "asyncio.CancelledError"}, "", (None, None)),
         ({"error.type": "GeneratorExit"}, "", (None, None)),
+        ({"error.type": "ResponseAborted"}, "", (None, None)),
+        ({"error.type": "openai.APIUserAbortError"}, "Request was aborted.", (None, None)),
+        ({"error.type": "AbortError"}, "This operation was aborted", (None, None)),
+        ({"error.type": "DOMException"}, "This operation was aborted", (None, None)),
+        ({"error.type": "context.Canceled"}, "", (None, None)),
+        ({"error.type": "*url.Error"}, 'Post "https://x": context canceled', (None, None)),
+        ({"error.type": "starlette.requests.ClientDisconnect"}, "", (None, None)),
+        ({"error.type": "java.util.concurrent.CancellationException"}, "", (None, None)),
+        # .NET has one class for both.
+        ({"error.type": "System.Threading.Tasks.TaskCanceledException"}, "", (None, None)),
+        (
+            {"error.type": "System.Threading.Tasks.TaskCanceledException"},
+            "The request was canceled due to the configured HttpClient.Timeout of 100 seconds",
+            ("timeout", None),
+        ),
     ],
 )
 def test_errors_have_one_vocabulary(
@@ -73,3 +88,45 @@ def test_only_the_kind_of_an_error_tells_that_the_client_gave_up(
 ) -> None:
     attributes = {"error.type": kind} if kind else {}
     assert error(a_raw_span(attributes, status=ERROR, status_message=message)) == expected
+
+
+def test_a_client_that_gave_up_is_known_apart_from_an_error() -> None:
+    closed = (an_event("exception", {"exception.type": "GeneratorExit"}),)
+
+    assert went_away(a_raw_span(events=closed), {})
+    assert went_away(a_raw_span(status=ERROR, status_message="context canceled"), {})
+    assert not went_away(a_raw_span(status=ERROR, status_message="Error code: 500"), {})
+    assert not went_away(a_raw_span(events=closed, status=OK), {})
+    assert not went_away(a_raw_span(), {})
+
+
+INCOMPLETE = (
+    "Error getting response: {'error': \"Responses stream ended with terminal event "
+    "`response.incomplete`. status=incomplete; incomplete_details=IncompleteDetails("
+    "reason='max_output_tokens').\"}"
+)
+
+
+def test_an_error_that_is_raised_for_a_cut_answer_is_none_of_the_provider() -> None:
+    raw = a_raw_span(status=ERROR, status_message=INCOMPLETE)
+
+    assert error(raw) == (None, None)
+    assert not went_away(raw, {})
+
+
+def test_a_message_that_only_names_the_limit_is_an_error() -> None:
+    raw = a_raw_span(
+        {"http.response.status_code": 400},
+        status=ERROR,
+        status_message="Invalid 'max_output_tokens': integer below minimum value",
+    )
+
+    assert error(raw) == ("bad_request", 400)
+
+
+@pytest.mark.parametrize("kind", ["AI_APICallError", "agno.exceptions.ModelProviderError"])
+def test_the_wording_of_openai_tells_of_its_servers(kind: str) -> None:
+    message = "The server had an error while processing your request. Sorry about that!"
+    event = an_event("exception", {"exception.type": kind, "exception.message": message})
+
+    assert error(a_raw_span(status=ERROR, events=(event,))) == ("server", None)

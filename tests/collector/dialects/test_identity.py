@@ -4,14 +4,27 @@ from typing import Any
 
 import pytest
 
-from collector.dialects.identity import identity
+from collector.dialects.identity import identify
 from collector.dialects.names import named
 from collector.raw import RawSpan
 from tests.collector.dialects.spans import a_raw_span
+from tidegauge.call import Draft
+
+_FIELDS = (
+    "service",
+    "service_version",
+    "environment",
+    "use_case",
+    "use_case_from",
+    "user_id",
+    "session_id",
+)
 
 
 def who(raw: RawSpan) -> dict[str, Any]:
-    return identity(raw, named(raw.attributes))
+    draft = Draft()
+    identify(draft, raw, named(raw.attributes))
+    return {name: getattr(draft, name) for name in _FIELDS}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +53,7 @@ def test_a_span_that_says_nothing_has_names_all_the_same() -> None:
         "service_version": None,
         "environment": "default",
         "use_case": "default",
+        "use_case_from": None,
         "user_id": None,
         "session_id": None,
     }
@@ -57,3 +71,9 @@ def test_ids_may_be_numbers() -> None:
     found = who(a_raw_span({"user.id": 42, "session.id": "s"}))
 
     assert (found["user_id"], found["session_id"]) == ("42", "s")
+
+
+def test_two_resources_in_turn_are_not_mistaken_for_each_other() -> None:
+    spans = [a_raw_span(resource={"service.name": name}) for name in ("a", "b")] * 2
+
+    assert [who(raw)["service"] for raw in spans] == ["a", "b", "a", "b"]

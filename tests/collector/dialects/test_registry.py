@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector import dialects
 from collector.dialects import DIALECTS, normalise
 from tests.collector.dialects.spans import NANO, a_raw_span, an_event
 from tidegauge.call import Evidence, NotCounted
@@ -27,10 +29,10 @@ CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
         ({"llm.request.type": "chat"}, "openllmetry", True),
         ({"openinference.span.kind": "LLM"}, "openinference", True),
         (CHAT | {"openinference.span.kind": "AGENT"}, "openinference", False),
-        (CHAT | {"langsmith.span.kind": "prompt"}, "genai", False),
-        (CHAT | {"ai.operationId": "ai.generateText"}, "genai", False),
-        (CHAT | {"ai.operationId": "ai.generateText.doGenerate"}, "genai", True),
-        ({"langfuse.observation.type": "generation"}, "none", False),
+        (CHAT | {"langsmith.span.kind": "prompt"}, "langsmith", False),
+        (CHAT | {"ai.operationId": "ai.generateText"}, "vercel_ai", False),
+        (CHAT | {"ai.operationId": "ai.generateText.doGenerate"}, "vercel_ai", True),
+        ({"langfuse.observation.type": "generation"}, "langfuse", True),
         ({"http.route": "/"}, "none", False),
         ({}, "none", False),
     ],
@@ -170,8 +172,31 @@ def test_all_else_that_a_span_carried_is_kept_once() -> None:
     assert "gen_ai.input.messages" not in kept
 
 
-def test_only_one_dialect_fits_a_span_of_its_own() -> None:
-    assert [dialect.NAME for dialect in DIALECTS] == ["openinference", "openllmetry", "genai"]
+def test_every_file_of_a_dialect_is_in_the_registry_under_its_own_name() -> None:
+    names = [dialect.NAME for dialect in DIALECTS]
+    files = {
+        path.stem
+        for path in Path(dialects.__file__).parent.glob("*.py")
+        if "\nNAME = " in path.read_text(encoding="utf-8")
+    }
+
+    assert set(names) == files
+    assert names[-4:] == ["openinference", "openllmetry", "genai", "generic"]
+
+
+def test_a_span_on_which_a_dialect_fails_is_kept_as_it_came(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("secret prompt")
+
+    monkeypatch.setattr(dialects.genai, "normalise", fail)
+    call = normalise(a_raw_span(CHAT), "p")
+
+    assert (call.not_counted, call.dialect) == (NotCounted.UNREADABLE, "genai")
+    assert call.attributes["gen_ai.request.model"] == "m"
+    said = capsys.readouterr()
+    assert "secret prompt" not in said.out + said.err
 
 
 NAMES = st.sampled_from(

@@ -21,7 +21,7 @@ from tidegauge.token_count import TokenCount, TokenType
 def test_ledger_jobs_outbox_detectors_and_versions_are_shown(show: Show) -> None:
     page = show("system")
     assert not page.exception
-    ledger, jobs, outbox, detectors, versions = (one.value for one in page.dataframe)
+    ledger, _audit, jobs, outbox, detectors, versions = (one.value for one in page.dataframe)
     assert list(ledger["Stored"]) == [420] * 3
     assert list(ledger["State"]) == ["▲ not all stored", "✓ all stored", "✓ all stored"]
     assert list(ledger["Rejected"]) == ["1 bad_span_id", "", ""]

@@ -9,7 +9,7 @@ from decimal import Decimal
 from rich.console import Console
 
 from tests.world import NOON, a_call
-from tidegauge.call import Audit, Evidence, NotCounted
+from tidegauge.call import Audit, Evidence, NotCounted, OutputKind, UseCaseFrom
 from tidegauge.commands.calls import line, print_table
 
 PROMISED = [
@@ -19,10 +19,13 @@ PROMISED = [
     "parent_span_id",
     "started_at",
     "duration_s",
+    "library",
+    "library_version",
     "service",
     "service_version",
     "environment",
     "use_case",
+    "use_case_from",
     "user_id",
     "session_id",
     "dialect",
@@ -31,6 +34,9 @@ PROMISED = [
     "request_model",
     "response_model",
     "response_id",
+    "service_tier",
+    "attempts",
+    "duplicate_of",
     "input_tokens",
     "output_tokens",
     "cached_input_tokens",
@@ -44,6 +50,7 @@ PROMISED = [
     "finish_reasons",
     "truncated",
     "truncation_evidence",
+    "truncation_confidence",
     "error_type",
     "status_code",
     "temperature",
@@ -51,6 +58,8 @@ PROMISED = [
     "max_tokens",
     "stop_sequences",
     "output_type",
+    "output_kind",
+    "output_script",
     "output_valid",
     "repetition",
     "prompt_name",
@@ -58,9 +67,11 @@ PROMISED = [
     "prompt_checksum",
     "input_checksum",
     "cost_usd",
+    "app_cost_usd",
     "input",
     "output",
     "attributes",
+    "scores",
 ]
 
 
@@ -105,6 +116,34 @@ def test_enumerations_lists_and_costs_are_plain_json() -> None:
     assert said["stop_sequences"] == ["END"]
     assert said["cost_usd"] == 1e-9
     assert said["attributes"] == {"a": [1, None]}
+
+
+def test_what_was_found_out_about_a_call_is_said_in_plain_words() -> None:
+    call = a_call(
+        library="opentelemetry.instrumentation.openai_v2",
+        library_version="2.4b0",
+        use_case_from=UseCaseFrom.PROMPT,
+        attempts=2,
+        service_tier="flex",
+        output_kind=OutputKind.JSON,
+        output_script="latin",
+        truncation_evidence=Evidence.UNCLOSED_JSON,
+        app_cost_usd=Decimal("0.25"),
+    )
+    said = json.loads(line(call, all_spans=False))
+
+    assert said["library"] == "opentelemetry.instrumentation.openai_v2"
+    assert (said["library_version"], said["use_case_from"]) == ("2.4b0", "prompt")
+    assert (said["attempts"], said["service_tier"]) == (2, "flex")
+    assert (said["output_kind"], said["output_script"]) == ("json", "latin")
+    assert (said["truncation_confidence"], said["app_cost_usd"]) == (0.9, 0.25)
+
+
+def test_a_duplicate_names_the_span_that_counts() -> None:
+    counted = "0" * 31 + "1" + "0" * 15 + "2"
+    call = a_call(not_counted=NotCounted.DUPLICATE, duplicate_of=counted)
+
+    assert json.loads(line(call, all_spans=True))["duplicate_of"] == counted
 
 
 def test_the_table_shows_names_as_they_are_and_unknown_numbers_as_a_dash() -> None:

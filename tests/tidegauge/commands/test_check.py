@@ -8,6 +8,7 @@ import pytest
 
 from tests.alert_world import an_alert, fires
 from tests.world import a_call
+from tidegauge.commands import check
 from tidegauge.commands.check import (
     Answer,
     Health,
@@ -149,3 +150,14 @@ def test_large_sizes_are_told_in_gib() -> None:
 
 def test_of_a_server_the_disk_is_not_judged() -> None:
     assert disk(None) == []
+
+
+def test_traces_that_wait_are_counted(
+    sqlite_engine: Engine, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "_MANY_TRACES", 2)
+    with write(sqlite_engine) as db:
+        spans.insert(db, [a_call()], received_at=now)
+        assert check.unsettled(db) == Answer("traces", Health.WELL, "1 wait to be put together")
+        spans.insert(db, [a_call(2)], received_at=now)
+        assert check.unsettled(db).health is Health.BAD

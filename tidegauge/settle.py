@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from tidegauge.call import Audit, Call, Usage
+from tidegauge.member import Key, Member, Place
 from tidegauge.pricing import cost_usd
-from tidegauge.whole_trace import Key, Member, Place, places
+from tidegauge.whole_trace import places
 
 Cost = Callable[[Usage], Decimal | None]  # US dollars
 

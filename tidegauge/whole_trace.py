@@ -7,98 +7,31 @@ not matter. Where the words end is said in docs/decisions/0015.
 from __future__ import annotations
 
 import itertools
-import re
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from tidegauge.call import NotCounted, Operation, UseCaseFrom
+from tidegauge.call import NotCounted
+from tidegauge.member import Key, Member, Place, named_by, rank, use_case
 
-Key = tuple[str, str]  # trace and span, hex
-
-#: Scopes of spans that a provider's own SDK writes, whatever else is instrumented.
-SDK_SCOPES = ("com.anthropic.sdk", "com.openai.sdk", "com.google.genai.sdk")
-#: Two spans of one call that nothing else ties together start so close to each other.
 #: An id that more spans bear at one time names no answer: a mock, or a cache.
 MOST_TELLERS = 16
 _DEEP = 128  # levels of a trace that are climbed
+#: Two spans of one call that nothing else ties together start so close to each other.
 NEAR_NS = 1_000_000_000
 _CLOCK_NS = 2_000_000  # by so much may two spans of one process seem to overlap
 _SERVER = 2  # SpanKind
 _RETRIED = frozenset({"rate_limit", "timeout", "overloaded", "server", "connection"})
-# A chat and the embeddings that a search beneath it asks for are two calls, however they nest.
-_ASKED = {Operation.EMBEDDINGS: "embeddings", Operation.RERANK: "rerank"}
-_FILLED_IN = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-    r"|\b[0-9a-f]{16,}\b|(?<=/)\d+(?=/|$)|\d{5,}",
-    re.IGNORECASE,
-)
-_NAME_CHARS = 200
-_NO_USE_CASE = "default"
-
-_RANKS = {by: rank for rank, by in enumerate(UseCaseFrom)}
 
 
-class Member(NamedTuple):
-    """What is asked of a span to tell what it is in its trace."""
-
-    trace_id: str
-    span_id: str
-    parent_span_id: str | None
-    name: str
-    start_ns: int
-    end_ns: int
-    kind: int | None
-    operation: Operation | None  # None: no inference span
-    service: str
-    library: str | None
-    model: str
-    response_id: str | None
-    error_type: str | None
-    input_checksum: str | None
-    output_tokens: int | None
-    attempts: int | None
-    use_case: str
-    use_case_from: UseCaseFrom | None
-    user_id: str | None
-    session_id: str | None
-
-    @property
-    def key(self) -> Key:
-        """Return what names it."""
-        return self.trace_id, self.span_id
-
-    @property
-    def asked(self) -> str:
-        """Return what kind of thing it asks for: only spans of one kind can be one call."""
-        return _ASKED.get(self.operation, "answer") if self.operation else ""
-
-    @property
-    def by_sdk(self) -> bool:
-        """Return whether a provider's own SDK wrote it."""
-        return self.library is not None and self.library.startswith(SDK_SCOPES)
-
-
-class Place(NamedTuple):
-    """What a span is in its trace."""
-
-    not_counted: NotCounted | None
-    duplicate_of: Key | None
-    fills_from: tuple[Key, ...]  # others that tell of this call, the innermost first
-    attempts: int | None
-    use_case: str
-    use_case_from: UseCaseFrom | None
-    user_id: str | None
-    session_id: str | None
-
-
-def places(members: Sequence[Member]) -> dict[Key, Place]:
+def places(members: Sequence[Member], crowded: Collection[Key] = frozenset()) -> dict[Key, Place]:
     """Return what each span is.
 
     ``members``: all known spans of some traces, and of every trace that a span without a parent
-    among them shares an answer or a failure with (``may_meet``).
+    among them shares an answer or a failure with (``may_meet``). ``crowded``: those among them
+    that so many others meet at one time that nothing can be told: they are joined to no other trace.
     """
-    return _Traces(members).places()
+    return _Traces(members, crowded).places()
 
 
 def may_meet(one: Member) -> bool:
@@ -129,13 +62,15 @@ class _Groups:
 class _Traces:
     """The spans of some traces, sorted, with the ancestors of each."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[Member], crowded: Collection[Key]) -> None:
+        self._crowded = crowded
         self._all = sorted(members, key=lambda one: (one.trace_id, one.start_ns, one.span_id))
         self._at = {one.key: place for place, one in enumerate(self._all)}
         self._above = [list(self._ancestors(place)) for place in range(len(self._all))]
         self._calls = [place for place, one in enumerate(self._all) if one.operation]
         self._groups = _Groups(len(self._all))
-        self._retried: dict[int, int] = {}  # a failed attempt: the one after it
+        self._last: dict[int, int] = {}  # a failed attempt: the last one of its call
+        self._tried: Counter[int] = Counter()  # the last attempt: how many there were before it
         self._sums: set[int] = set()
 
     def places(self) -> dict[Key, Place]:
@@ -178,10 +113,11 @@ class _Traces:
                 what = (one.trace_id, one.parent_span_id, one.library, one.asked)
                 alike[*what, one.model, one.input_checksum].append(place)
         for tries in alike.values():
-            for before, after in itertools.pairwise(tries):
+            for before, after in reversed(list(itertools.pairwise(tries))):
                 failed, again = self._all[before], self._all[after]
                 if failed.error_type in _RETRIED and again.start_ns + _CLOCK_NS >= failed.end_ns:
-                    self._retried[before] = after
+                    self._last[before] = self._last.get(after, after)
+        self._tried = Counter(self._last.values())
 
     def _join_answers(self) -> None:
         """Join spans of two libraries that name the same answer at the same time, and do not nest."""
@@ -226,26 +162,42 @@ class _Traces:
         ]
         for place in alone:
             alike[self._all[place].service, self._all[place].model].append(place)
-        pairs = [
-            (abs(self._all[one].start_ns - self._all[other].start_ns), one, other)
-            for places in alike.values()
-            for one in places
-            if self._all[one].by_sdk
-            for other in places
-            if not self._all[other].by_sdk and self._beside(one, other)
-        ]
-        taken: set[int] = set()
-        for _, one, other in sorted(pairs):
-            if one not in taken and other not in taken:
-                taken |= {one, other}
+        for places in alike.values():
+            self._join_nearest(sorted(places, key=lambda place: self._all[place].start_ns))
+
+    def _join_nearest(self, near: Sequence[int]) -> None:
+        """Join those of ``near``, by start, that are nearest to each other: an SDK's and another's.
+
+        What is nearest depends on the spans around it alone, not on what else is looked at.
+        """
+        starts = [self._all[place].start_ns for place in near]
+        nearest: dict[int, tuple[int, Key, int]] = {}
+        for place in near:
+            if not self._all[place].by_sdk:
+                continue
+            first = bisect_left(starts, self._all[place].start_ns - NEAR_NS)
+            last = bisect_right(starts, self._all[place].start_ns + NEAR_NS)
+            for other in near[first:last]:
+                if not self._all[other].by_sdk and self._beside(place, other):
+                    gap = self._gap_ns(place, other)
+                    for one, two in ((place, other), (other, place)):
+                        found = (gap, self._all[two].key, two)
+                        nearest[one] = min(nearest.get(one, found), found)
+        for one, (_, _, other) in nearest.items():
+            if self._all[one].by_sdk and nearest[other][2] == one:
                 self._groups.join(one, other)
+
+    def _gap_ns(self, place: int, other: int) -> int:
+        one, two = self._all[place], self._all[other]
+        return abs(one.start_ns - two.start_ns) + abs(one.end_ns - two.end_ns)
 
     def _beside(self, place: int, other: int) -> bool:
         """Return whether one of two spans lies within the other, and no two answers are named."""
         one, two = self._all[place], self._all[other]
-        near = abs(one.start_ns - two.start_ns) <= NEAR_NS
+        if one.trace_id != two.trace_id and None in (one.error_type, two.error_type):
+            return False  # of another trace only failures are looked for
         named = one.response_id is not None and two.response_id is not None
-        return near and not named and _holds(one, two) and self._may_be_one(place, other)
+        return not named and _holds(one, two) and self._may_be_one(place, other)
 
     def _may_be_one(self, place: int, other: int) -> bool:
         """Return whether two spans that do not nest may tell of one call."""
@@ -253,13 +205,15 @@ class _Traces:
         if one.library == two.library or one.asked != two.asked:
             return False  # one library tells of a call once: the same answer again is from a cache
         if one.trace_id != two.trace_id:
-            return one.parent_span_id is None and two.parent_span_id is None
+            roots = one.parent_span_id is None and two.parent_span_id is None
+            return roots and one.key not in self._crowded and two.key not in self._crowded
         return place not in self._above[other] and other not in self._above[place]
 
     def _join_nested(self) -> None:
         """Join a span to the only call below it; with several below it is their sum."""
         below: dict[int, set[int]] = defaultdict(set)
-        for place in sorted(self._calls, key=lambda place: -len(self._above[place])):
+        depths = self._depths()
+        for place in sorted(self._calls, key=lambda place: -depths[place]):
             found = {self._groups.of(one) for one in below[place]}
             if len(found) > 1:
                 self._sums.add(place)
@@ -270,8 +224,25 @@ class _Traces:
             if above is None:
                 continue
             below[above] |= found
-            if place not in self._sums and place not in self._retried:
+            if place not in self._sums and place not in self._last:
                 below[above].add(place)
+
+    def _depths(self) -> list[int]:
+        """Return how many spans stand above each, however many: a span comes after those below it."""
+        depths: list[int] = [-1] * len(self._all)
+        for place in range(len(self._all)):
+            chain: list[int] = []
+            one: int | None = place
+            while one is not None and depths[one] < 0:
+                depths[one] = 0  # so that a circle ends
+                chain.append(one)
+                up = self._all[one]
+                one = self._at.get((up.trace_id, up.parent_span_id or ""))
+            depth = -1 if one is None else depths[one]
+            for one in reversed(chain):
+                depth += 1
+                depths[one] = depth
+        return depths
 
     def _inference_above(self, place: int) -> int | None:
         asked = self._all[place].asked
@@ -296,11 +267,11 @@ class _Traces:
                 groups[self._groups.of(place)].append(place)
         records = {id_: min(group, key=self._how_far_out) for id_, group in groups.items()}
         for id_, group in groups.items():
-            again = next((one for one in group if one in self._retried), None)
+            again = next((one for one in group if one in self._last), None)
             if again is None:
                 yield from self._one_call(records[id_], group)
             else:
-                last = records.get(self._groups.of(self._last_try(again)))
+                last = records.get(self._groups.of(self._last[again]))
                 of = None if last is None else self._all[last].key
                 for place in group:
                     yield self._all[place].key, self._place(place, NotCounted.ATTEMPT, of)
@@ -311,11 +282,6 @@ class _Traces:
         yield key, self._record(record, others)
         for other in others:
             yield self._all[other].key, self._place(other, NotCounted.DUPLICATE, key)
-
-    def _last_try(self, place: int) -> int:
-        while place in self._retried:
-            place = self._retried[place]
-        return place
 
     def _how_far_out(self, place: int) -> tuple[object, ...]:
         """Return a key that sorts the innermost span first; a server's own last.
@@ -330,7 +296,7 @@ class _Traces:
     def _record(self, place: int, others: Sequence[int]) -> Place:
         """Return the place of the span that counts for a call."""
         mine = [self._place(one, None) for one in (place, *others)]
-        named = min(mine, key=lambda one: _rank(one.use_case_from))
+        named = min(mine, key=lambda one: rank(named_by(one)))
         tries = [self._tries(one) for one in (place, *others)]
         return mine[0]._replace(
             fills_from=tuple(self._all[other].key for other in others),
@@ -342,14 +308,14 @@ class _Traces:
         )
 
     def _tries(self, place: int) -> int | None:
-        seen = 1 + sum(self._last_try(one) == place for one in self._retried)
+        seen = 1 + self._tried[place]
         return max(self._all[place].attempts or 1, seen) if seen > 1 else self._all[place].attempts
 
     def _place(self, at: int, not_counted: NotCounted | None, of: Key | None = None) -> Place:
         """Return the place of one span, with what it inherits where it is an inference span."""
         one = self._all[at]
         above = [self._all[place] for place in self._above[at]] if one.operation else []
-        name, by = _use_case(one, above)
+        name, by = use_case(one, above)
         return Place(
             not_counted=not_counted,
             duplicate_of=of,
@@ -367,36 +333,6 @@ def _holds(one: Member, two: Member) -> bool:
     within = two.start_ns - _CLOCK_NS <= one.start_ns and one.end_ns <= two.end_ns + _CLOCK_NS
     around = one.start_ns - _CLOCK_NS <= two.start_ns and two.end_ns <= one.end_ns + _CLOCK_NS
     return within or around
-
-
-def _rank(by: UseCaseFrom | None) -> int:
-    return len(_RANKS) if by is None else _RANKS[by]
-
-
-def _use_case(one: Member, above: Sequence[Member]) -> tuple[str, UseCaseFrom | None]:
-    """Return what a call is for: the best that it or a span above it says, the nearest first."""
-    told = [(_rank(by), up, by) for up in (one, *above) if (by := _said_by(up)) is not None]
-    if told:
-        _, best, by = min(told, key=lambda found: found[0])
-        inherited = best is not one and by is UseCaseFrom.AGENT
-        return best.use_case, UseCaseFrom.PARENT if inherited else best.use_case_from
-    if above and above[-1].operation is None and above[-1].name:
-        return root_name(above[-1].name), UseCaseFrom.ROOT
-    return one.use_case, None
-
-
-def _said_by(one: Member) -> UseCaseFrom | None:
-    """Return what names the use case of a span; of one stored before that was kept, an agent."""
-    return one.use_case_from or (UseCaseFrom.AGENT if one.use_case != _NO_USE_CASE else None)
-
-
-def root_name(name: str) -> str:
-    """Return the name of a root span without the ids in it: each would be a use case of its own.
-
-    >>> root_name("GET /users/4711/answer"), root_name("answer 7f3c9a52d1e84b60a7f3")
-    ('GET /users/*/answer', 'answer *')
-    """
-    return _FILLED_IN.sub("*", name)[:_NAME_CHARS]
 
 
 def _first(values: Iterable[str | None]) -> str | None:

@@ -221,7 +221,7 @@ def _said(body: dict[str, Any], role: str) -> Message:
     """Return a message; Google's kit sends Gemini's own form of one as the content."""
     if not _is_geminis(body):
         return message(body, role)
-    made = (asked({"contents": [{"role": role, **body["content"]}]}) or [{}])[0]
+    made = {**(asked({"contents": [body["content"]]}) or [{}])[0], "role": role}
     reason = body.get("finish_reason")
     return {**made, "finish_reason": reason} if reason else made
 

@@ -227,26 +227,28 @@ def _output_above_text(found: Tokens, seen: Seen) -> bool:
 
 
 #: Every rule that ``audited`` can give.
-RULES = frozenset({
-    "guessed_names",
-    "total_differs",
-    "output_over_limit",
-    "input_below_text",
-    "output_below_text",
-    "output_above_text",
-    "estimated",
-    "input_excludes_cached",
-    "output_excludes_reasoning",
-    "cached_exceed_input",
-    "reasoning_exceeds_output",
-    "total_includes_cached",
-    "total_includes_reasoning",
-    "stream_start_added",
-    "derived_from_total",
-    "zero_with_text",
-    "zero_with_messages",
-    "all_zero",
-    "output_not_reported",
-    "stream_without_usage",
-    "usage_missing",
-})
+RULES = frozenset(
+    {
+        "guessed_names",
+        "total_differs",
+        "output_over_limit",
+        "input_below_text",
+        "output_below_text",
+        "output_above_text",
+        "estimated",
+        "input_excludes_cached",
+        "output_excludes_reasoning",
+        "cached_exceed_input",
+        "reasoning_exceeds_output",
+        "total_includes_cached",
+        "total_includes_reasoning",
+        "stream_start_added",
+        "derived_from_total",
+        "zero_with_text",
+        "zero_with_messages",
+        "all_zero",
+        "output_not_reported",
+        "stream_without_usage",
+        "usage_missing",
+    }
+)

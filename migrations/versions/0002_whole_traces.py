@@ -81,8 +81,11 @@ def _add_prompts() -> None:
         ("prompt_variant_fresh", ["project", "group_id"], "is_fresh IS true"),
         ("prompt_variant_todo", ["project"], "todo_s IS NOT NULL"),
     ):
-        some = sa.text(where)
-        op.create_index(name, "prompt_variant", columns, sqlite_where=some, postgresql_where=some)
+        # As the query says it on each: SQLite uses the index for no other words.
+        lite = sa.text(where.replace("IS true", "IS 1"))
+        op.create_index(
+            name, "prompt_variant", columns, sqlite_where=lite, postgresql_where=sa.text(where)
+        )
     op.create_index("prompt_variant_age", "prompt_variant", ["project", "last_s"])
     op.create_table(
         "prompt_template",

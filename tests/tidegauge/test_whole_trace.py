@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tests.world import NOON, a_call, hex_id
 from tidegauge.call import Call, NotCounted, Operation, UseCaseFrom
+from tidegauge.member import root_name
 from tidegauge.settle import settle
-from tidegauge.whole_trace import MOST_TELLERS, root_name
+from tidegauge.whole_trace import MOST_TELLERS
 
 OTEL, SDK = "opentelemetry.instrumentation.anthropic", "com.anthropic.sdk.python"
 
@@ -286,3 +287,49 @@ def test_a_deep_trace_takes_little_time_and_memory() -> None:
     spans = [wrapper("0")] + [wrapper(str(n), str(n - 1)) for n in range(1, 5_000)]
 
     assert len(counted(*spans, span("chat", "4999"))) == 1
+
+
+def test_many_attempts_are_one_call() -> None:
+    failed: dict[str, Any] = {"error_type": "rate_limit", "duration_s": 0.5}
+    tries = [span(f"try {n}", "top", at_s=float(n), **failed) for n in range(3_000)]
+
+    (record,) = counted(wrapper("top"), *tries, span("good", "top", at_s=3_000.0))
+    assert record.attempts == 3_001
+
+
+def test_two_libraries_below_very_many_spans_still_tell_of_one_call() -> None:
+    deep = [wrapper("0"), *(wrapper(str(n), str(n - 1)) for n in range(1, 200))]
+
+    outer, inner = span("outer", "199", library="outer"), span("inner", "outer")
+    assert [call.span_id for call in counted(*deep, outer, inner)] == [inner.span_id]
+
+
+def test_of_two_traces_only_failures_are_joined_without_an_answer() -> None:
+    ours = span("ours", response_id=None, duration_s=2.0)
+    sdk = span("sdk", at_s=0.2, response_id="m", library=SDK, trace_id=hex_id("x", 32))
+
+    assert len(counted(ours, sdk)) == 2
+
+
+def test_failures_at_one_time_are_joined_to_the_nearest() -> None:
+    failed: dict[str, Any] = {"error_type": "overloaded", "response_id": None}
+    spans = []
+    for n in range(5):
+        at: dict[str, Any] = {
+            "at_s": n * 0.1,
+            "duration_s": 2.0 + n,
+            "trace_id": hex_id(("outer", n), 32),
+        }
+        inner: dict[str, Any] = {"at_s": n * 0.1 + 0.01, "duration_s": 1.98 + n, "library": SDK}
+        spans += [span(f"outer {n}", **at, **failed)]
+        spans += [span(f"sdk {n}", **inner, trace_id=hex_id(("sdk", n), 32), **failed)]
+
+    assert {call.library for call in counted(*spans)} == {SDK}
+    assert len(counted(*spans)) == 5
+
+
+def test_the_agent_of_a_span_stored_before_its_origin_was_kept_is_not_lost() -> None:
+    outer = span("outer", "root", use_case="planner", library="outer")
+
+    (record,) = counted(wrapper("root", name="GET /"), outer, span("inner", "outer"))
+    assert record.use_case == "planner"

@@ -13,7 +13,7 @@ from sqlalchemy import Row, delete, select, tuple_, update
 from tidegauge.store.bulk import insert_new
 from tidegauge.store.engine import Connection
 from tidegauge.store.schema import span, span_said
-from tidegauge.store.spans import batched, mark_unsettled
+from tidegauge.store.spans import batched, mark_stale, mark_unsettled
 
 Said = Mapping[str, Any]  # column: its value before, as JSON keeps it
 SpanId = tuple[str, bytes, bytes]  # project, trace, span
@@ -56,12 +56,28 @@ def take_back(db: Connection, spans: Collection[SpanId]) -> None:
     keys = sorted(spans)
     db.execute(select(SPAN[0]).where(tuple_(*SPAN).in_(keys)).order_by(*SPAN).with_for_update())
     rows = db.execute(select(span_said).where(tuple_(*_SAID).in_(keys))).all()
+    _give_back(db, rows)
+    mark_unsettled(db, [(project, trace_id) for project, trace_id, _ in keys])
+
+
+def restore(db: Connection, project: str, trace_ids: Collection[bytes]) -> None:
+    """Give all rows of some traces back what their spans said."""
+    if trace_ids:
+        of = (span_said.c.project == project, span_said.c.trace_id.in_(trace_ids))
+        _give_back(db, db.execute(select(span_said).where(*of)).all())
+
+
+def _give_back(db: Connection, rows: Sequence[Row[Any]]) -> None:
+    """Write what spans said into their rows, and have their minutes counted again."""
+    counted: list[tuple[str, int]] = []
     for row in rows:
         same = [column == value for column, value in zip(SPAN, _id(row), strict=True)]
-        db.execute(update(span).where(*same).values(**_columns(orjson.loads(row.said))))
-    if rows:
-        db.execute(delete(span_said).where(tuple_(*_SAID).in_([_id(row) for row in rows])))
-    mark_unsettled(db, [(project, trace_id) for project, trace_id, _ in keys])
+        changed = update(span).where(*same).values(**_columns(orjson.loads(row.said)))
+        started = db.execute(changed.returning(span.c.project, span.c.started_ns))
+        counted += [(project, started_ns) for project, started_ns in started]
+    mark_stale(db, counted)
+    for some in batched(rows, _KEYS_ASKED):
+        db.execute(delete(span_said).where(tuple_(*_SAID).in_([_id(row) for row in some])))
 
 
 def row_of(row: Row[Any], said: Said) -> Any:

@@ -8,40 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
+from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, delete, func, or_, select, text, tuple_, update
+from sqlalchemy import Row, bindparam, delete, func, select, text, tuple_, update
 
+from tidegauge import log
 from tidegauge.call import Call, Operation, UseCaseFrom
+from tidegauge.member import Key, Member, Place
 from tidegauge.pricing import cost_usd
 from tidegauge.settle import Cost, settled
 from tidegauge.store import said
 from tidegauge.store.contents import pack, to_json
-from tidegauge.store.engine import Connection, Engine, read, write
+from tidegauge.store.engine import Connection, Engine, StoreBusy, attempt, read, write
+from tidegauge.store.partners import partners
 from tidegauge.store.rows import VALUES, call_of
 from tidegauge.store.said import SPAN, Said
 from tidegauge.store.schema import content_block, span, unsettled_trace
-from tidegauge.store.spans import batched, mark_stale, with_content
-from tidegauge.whole_trace import (
-    NEAR_NS,
-    SDK_SCOPES,
-    Key,
-    Member,
-    Place,
-    may_meet,
-    places,
-)
+from tidegauge.store.spans import batched, mark_stale, mark_unsettled, with_content
+from tidegauge.whole_trace import places
 
 AT_ONCE = 200  # marks in one transaction: the writer waits for it, some 20 ms
-_ROUNDS = 3  # traces that share an answer with one that shares an answer
-_MOST_FAILURES = 2_000  # read at once, of spans that failed around the same time
-_MOST_SHARED = 4_000  # the same, of spans that bear one of some ids: a mock gives all the same
-_LASTS_NS = 600 * 10**9  # how long the outer span of a call lasts at most, to be found here
 _LOCK = 7_412_883  # of PostgreSQL, for one transaction: two settlers could wait for each other
 _MARK = ("project", "trace_id", "mark")
+_log = log.get(__name__)
 _KEYS_ASKED = 500  # in one statement
-MOST_SPANS = 20_000  # of a trace; one that is longer stays as its spans said
+MOST_SPANS = 5_000  # of a trace; one that is longer stays as its spans said
+SPANS_AT_ONCE = 10_000  # in one transaction
 _NANO = Decimal("1e-9")
+_DAY_S = 86_400
 _ASKED = (
     "trace_id",
     "span_id",
@@ -93,56 +88,139 @@ def settle_due(
 ) -> int:
     """Put together every trace that is marked, and return how many marks that were.
 
-    ``done`` is told of each transaction's. Raises StoreBusy.
+    ``done`` is told of each transaction's. Raises StoreBusy. A trace on which it fails stays as its
+    spans said: it must hold up no other.
     """
     total = 0
-    while found := _settle_some(engine, cost, at_once):
+    while True:
+        with read(engine) as db:
+            waiting = db.execute(select(unsettled_trace.c.project).limit(1)).scalar_one_or_none()
+        if waiting is None:
+            return total
+        try:
+            found = _settle_some(engine, waiting, cost, at_once)
+        except StoreBusy:
+            raise
+        except Exception as error:  # noqa: BLE001 - its text may hold content
+            _log.error("traces not settled, tried one by one", error=type(error).__name__)
+            found = _settle_each(engine, waiting, cost, at_once)
         total += found
         done(found)
-    return total
 
 
-def _settle_some(engine: Engine, cost: Cost, at_once: int) -> int:
-    with read(engine) as db:
-        first = db.execute(select(unsettled_trace.c.project).limit(1)).scalar_one_or_none()
-    if first is None:
-        return 0
+def _settle_some(engine: Engine, project: str, cost: Cost, at_once: int) -> int:
     with write(engine) as db:
-        if db.dialect.name == "postgresql":
-            db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        query = select(unsettled_trace).where(unsettled_trace.c.project == first)
-        marks = db.execute(query.order_by(unsettled_trace.c.trace_id).limit(at_once)).all()
-        settle(db, first, {one.trace_id for one in marks}, cost)
+        marks = _marks(db, project, at_once)
+        settle(db, project, {one.trace_id for one in marks}, cost)
         _forget(db, marks)
-    # Another settler may have been faster: then there is nothing left of what was seen.
     return len(marks)
+
+
+def _settle_each(engine: Engine, project: str, cost: Cost, at_once: int) -> int:
+    with read(engine) as db:
+        marks = _marks(db, project, at_once)
+    for one in marks:
+        with write(engine) as db:
+            try:
+                with attempt(db):
+                    settle(db, project, {one.trace_id}, cost)
+            except StoreBusy:
+                raise
+            except Exception as error:  # noqa: BLE001 - its text may hold content
+                _log.error("trace not settled", error=type(error).__name__)
+            _forget(db, [one])
+    return len(marks)
+
+
+def _marks(db: Connection, project: str, at_once: int) -> Sequence[Row[Any]]:
+    """Return marks whose traces are not too much for one transaction, at least those of one trace."""
+    if db.dialect.name == "postgresql":
+        db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    query = select(unsettled_trace).where(unsettled_trace.c.project == project)
+    marks = db.execute(query.order_by(unsettled_trace.c.trace_id).limit(at_once)).all()
+    sizes = _sizes(db, project, {one.trace_id for one in marks})
+    left = SPANS_AT_ONCE
+    taken: list[Row[Any]] = []
+    for trace_id, group in groupby(marks, key=lambda one: one.trace_id):
+        left -= min(sizes.get(trace_id, 0), MOST_SPANS)
+        if taken and left < 0:
+            break
+        taken += group
+    return taken
 
 
 def settle(
     db: Connection, project: str, trace_ids: Collection[bytes], cost: Cost = cost_usd
 ) -> None:
-    """Put these traces together, and those that tell of the same calls."""
+    """Put these traces together, and those that tell of the same calls.
+
+    Whether two roots tell of one call is known once the partners of both are: so these are loaded
+    with their partners, and with those of their partners. What is written is what is known.
+    """
     stored = _load(db, project, trace_ids)
-    known = set(trace_ids)
-    for _ in range(_ROUNDS):
-        others = _partners(db, project, [one.member for one in stored.values()]) - known
-        if not others:
-            break
-        known |= others
-        stored |= _load(db, project, others)
-    found = places([one.member for one in stored.values()])
-    due = {key: place for key, place in found.items() if _differs(stored[key], place)}
+    near = partners(db, project, [one.member for one in stored.values()])
+    around = _load(db, project, near.trace_ids - set(trace_ids))
+    far = partners(db, project, [one.member for one in around.values()])
+    beyond = _load(db, project, far.trace_ids - near.trace_ids - set(trace_ids))
+    loaded = stored | around | beyond
+    crowded = near.crowded | far.crowded
+    found = places([one.member for one in loaded.values()], crowded)
+    ours = {trace_id.hex() for trace_id in trace_ids}
+    mine = _tied(found, ours)
+    left = _tied({key: _now(one) for key, one in loaded.items()}, ours) - mine
+    # What was joined to these and no longer is has partners of its own to be asked for.
+    mark_unsettled(db, [(project, bytes.fromhex(trace_id)) for trace_id in left])
+    due = {
+        key: place
+        for key, place in found.items()
+        if key[0] in mine and _differs(loaded[key], place)
+    }
     if due:
-        _rewrite(db, project, stored, due, cost)
+        _rewrite(db, project, loaded, due, cost)
+
+
+def _tied(found: Mapping[Key, Place | _Now], ours: Collection[str]) -> set[str]:
+    """Return these traces, and those with a span that is one call with one of theirs."""
+    tied = set(ours)
+    for key, place in found.items():
+        of = place.duplicate_of
+        if of is not None and of[0] != key[0] and not tied.isdisjoint((of[0], key[0])):
+            tied |= {of[0], key[0]}
+    return tied
+
+
+class _Now(NamedTuple):
+    """What the row of a span says of it."""
+
+    duplicate_of: Key | None
+
+
+def _now(stored: _Stored) -> _Now:
+    of = stored.row.duplicate_of
+    return _Now(None if of is None else (of[:16].hex(), of[16:].hex()))
+
+
+def _sizes(db: Connection, project: str, trace_ids: Collection[bytes]) -> dict[bytes, int]:
+    """Return how many spans traces have."""
+    of = (span.c.project == project, span.c.trace_id.in_(trace_ids))
+    query = select(span.c.trace_id, func.count()).where(*of).group_by(span.c.trace_id)
+    return {trace_id: number for trace_id, number in db.execute(query)}
 
 
 def _load(db: Connection, project: str, trace_ids: Collection[bytes]) -> dict[Key, _Stored]:
     """Return the spans of some traces, locked until the transaction ends."""
-    all_of = (span.c.project == project, span.c.trace_id.in_(trace_ids))
-    sizes = select(span.c.trace_id).where(*all_of).group_by(span.c.trace_id)
-    too_long = db.execute(sizes.having(func.count() > MOST_SPANS)).scalars().all()
-    some = (*all_of, span.c.trace_id.not_in(too_long)) if too_long else all_of
-    query = select(*(span.c[name] for name in _ASKED)).where(*some)
+    found: dict[Key, _Stored] = {}
+    for some in batched(sorted(trace_ids), _KEYS_ASKED):
+        sizes = _sizes(db, project, some)
+        long = [trace_id for trace_id, number in sizes.items() if number > MOST_SPANS]
+        said.restore(db, project, long)
+        found |= _load_some(db, project, [one for one in some if one not in long])
+    return found
+
+
+def _load_some(db: Connection, project: str, trace_ids: Sequence[bytes]) -> dict[Key, _Stored]:
+    of = (span.c.project == project, span.c.trace_id.in_(trace_ids))
+    query = select(*(span.c[name] for name in _ASKED)).where(*of)
     rows = db.execute(query.order_by(*SPAN).with_for_update()).all()
     # Only once the rows are ours: who waits for them would else read what was said too early.
     told = said.of_traces(db, project, trace_ids)
@@ -179,43 +257,6 @@ def _stored(row: Row[Any], before: Said) -> _Stored:
         row,
         before,
     )
-
-
-def _partners(db: Connection, project: str, members: Sequence[Member]) -> set[bytes]:
-    """Return the traces whose root may tell of the same call as a root among ``members``."""
-    roots = [one for one in members if may_meet(one)]
-    answers = {one.response_id for one in roots if one.response_id is not None}
-    found: set[bytes] = set()
-    root = (span.c.project == project, span.c.parent_span_id.is_(None))
-    if answers:
-        starts = [one.start_ns for one in roots if one.response_id is not None]
-        query = select(span.c.trace_id).where(
-            *root,
-            span.c.response_id.in_(answers),
-            span.c.started_ns >= min(starts) - _LASTS_NS,
-            span.c.started_ns <= max(starts) + _LASTS_NS,
-        )
-        found |= set(db.execute(query.limit(_MOST_SHARED)).scalars())
-    failed = [one for one in roots if one.error_type is not None]
-    if failed:
-        found |= _failed_beside(db, root, failed)
-    return found
-
-
-def _failed_beside(db: Connection, root: Any, failed: Sequence[Member]) -> set[bytes]:
-    """Return the traces of roots that failed at about the same time: an SDK's own, or beside one."""
-    sdk = or_(*(span.c.library.startswith(scope) for scope in SDK_SCOPES))
-    around = (
-        span.c.error_type.is_not(None),
-        span.c.started_ns >= min(one.start_ns for one in failed) - NEAR_NS,
-        span.c.started_ns <= max(one.start_ns for one in failed) + NEAR_NS,
-    )
-    query = select(span.c.trace_id).where(*root, *around).limit(_MOST_FAILURES)
-    found = set(db.execute(query.where(sdk)).scalars())
-    models = {one.model for one in failed if one.by_sdk}
-    if models:
-        found |= set(db.execute(query.where(span.c.model.in_(models))).scalars())
-    return found
 
 
 def _differs(stored: _Stored, place: Place) -> bool:
@@ -311,9 +352,7 @@ def _write(
 ) -> None:
     if not changed:
         return
-    # As old as its spans: a trace that is settled again must not keep their content longer.
-    oldest_s = min(rows[_key(call)].received_s for call in changed)
-    places_of = _store_contents(db, [one for one in changed if _key(one) in filled], oldest_s)
+    places_of = _store_contents(db, [one for one in changed if _key(one) in filled], rows)
     updates: list[dict[str, Any]] = []
     sayings: list[tuple[Row[Any], Said]] = []
     for call in changed:
@@ -335,11 +374,24 @@ def _write(
 
 
 def _store_contents(
+    db: Connection, calls: Sequence[Call], rows: Mapping[Key, Row[Any]]
+) -> dict[Key, dict[str, Any]]:
+    """Store the content of calls anew, and return where each stands.
+
+    Calls of one day share blocks, which are as old as they are: content that is filled in late must
+    be kept no longer, and that of a new call no shorter.
+    """
+    found: dict[Key, dict[str, Any]] = {}
+    by_day = sorted(calls, key=lambda call: rows[_key(call)].received_s)
+    for _, group in groupby(by_day, key=lambda call: rows[_key(call)].received_s // _DAY_S):
+        some = list(group)
+        found |= _store_blocks(db, some, rows[_key(some[0])].received_s)
+    return found
+
+
+def _store_blocks(
     db: Connection, calls: Sequence[Call], received_s: int
 ) -> dict[Key, dict[str, Any]]:
-    """Store the content of calls anew, and return where each stands."""
-    if not calls:
-        return {}
     blocks, found = pack([to_json(call) for call in calls], [call.project for call in calls])
     db.execute(
         content_block.insert(),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from analysis.rollup import bucket_of, roll
 from tests.world import a_call, hex_id
@@ -18,6 +19,8 @@ from tidegauge.finding import Series
 from tidegauge.settle import settle
 from tidegauge.store import rollups, said, spans, traces
 from tidegauge.store.engine import Engine, read, write
+from tidegauge.store.schema import content_block
+from tidegauge.store.schema import span as span_table
 
 SDK = "com.anthropic.sdk.python"
 
@@ -211,3 +214,94 @@ def test_a_trace_that_is_too_long_stays_as_its_spans_said(
     assert of_long == [rounded(by_seed[call.span_id]) for call in of_long]
     with read(engine) as db:
         assert traces.count_unsettled(db) == 0
+
+
+def failing_pairs(at: datetime, number: int, every_s: float) -> list[Call]:
+    """Return failures that an instrumentation and the provider's SDK tell of, each a root."""
+    failed: dict[str, Any] = {"error_type": "overloaded", "output_tokens": None}
+    calls = []
+    for n in range(number):
+        began = at + timedelta(seconds=n * every_s)
+        inner = began + timedelta(milliseconds=5)
+        calls += [span(began, f"ours{n}", duration_s=1.0, trace_id=hex_id(("a", n), 32), **failed)]
+        calls += [span(inner, f"sdk{n}", duration_s=0.9, trace_id=hex_id(("b", n), 32),
+                       **failed | {"library": SDK})]  # fmt: skip
+    return calls
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 200])
+def test_neighbours_in_time_are_joined_alike_whatever_is_settled_with_them(
+    engine: Engine, now: datetime, at_once: int
+) -> None:
+    calls = failing_pairs(now, 20, 0.8)
+    for call in sorted(calls, key=lambda one: hex_id(one.span_id, 8)):
+        store(engine, [call], now)
+        traces.settle_due(engine, at_once=at_once)
+    for call in calls:
+        with write(engine) as db:
+            spans.mark_unsettled(db, [("default", bytes.fromhex(call.trace_id))])
+        traces.settle_due(engine, at_once=at_once)
+        assert stored(engine) == expected(calls)
+
+
+def test_where_very_many_fail_at_once_nothing_is_joined(engine: Engine, now: datetime) -> None:
+    calls = failing_pairs(now, 100, 0.001)
+    store(engine, calls, now)
+    traces.settle_due(engine, at_once=10)
+
+    assert {call.not_counted for call in stored(engine).values()} == {None}
+
+
+def test_more_answers_than_one_statement_holds_are_settled(engine: Engine, now: datetime) -> None:
+    calls = [span(now, f"r{n}", response_id=f"r{n}", trace_id=hex_id(n // 900, 32))
+             for n in range(1_800)]  # fmt: skip
+    store(engine, calls, now)
+
+    assert traces.settle_due(engine) == 2
+    assert {call.not_counted for call in stored(engine).values()} == {None}
+
+
+def test_a_row_that_is_given_back_is_counted_again(engine: Engine, now: datetime) -> None:
+    calls = a_trace(now)
+    store(engine, calls, now)
+    traces.settle_due(engine)
+    roll(engine, now, max_series=10, limit=100)
+
+    with write(engine) as db:
+        said.take_back(db, [("default", bytes.fromhex(c.trace_id), bytes.fromhex(c.span_id))
+                            for c in calls])  # fmt: skip
+        assert rollups.count_stale(db) == 2
+
+
+def test_content_that_is_filled_in_is_as_old_as_its_call(engine: Engine, now: datetime) -> None:
+    old = now - timedelta(days=20)
+    aged = [replace(c, trace_id=hex_id((c.trace_id, 1), 32)) for c in a_trace(old)]
+    store(engine, aged, old)
+    store(engine, a_trace(now), now)
+    traces.settle_due(engine)
+
+    with read(engine) as db:
+        query = select(span_table.c.received_s, content_block.c.received_s).join(
+            content_block, content_block.c.block_id == span_table.c.block_id
+        )
+        ages = {(one - other) // 86_400 for one, other in db.execute(query)}
+    assert ages == {0}
+
+
+def test_a_trace_that_cannot_be_settled_holds_up_no_other(
+    engine: Engine, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = bytes.fromhex(hex_id("t2", 32))
+    settle_one = traces.settle
+
+    def fails(db: Any, project: str, trace_ids: Any, cost: Any) -> None:
+        if bad in trace_ids:
+            raise ArithmeticError("text of a prompt")
+        settle_one(db, project, trace_ids, cost)
+
+    monkeypatch.setattr(traces, "settle", fails)
+    store(engine, a_trace(now), now)
+
+    assert traces.settle_due(engine) == 3
+    (record,) = (c for c in stored(engine).values() if c.response_id == "m1" and not c.not_counted)
+    assert record.max_tokens == 64

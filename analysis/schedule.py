@@ -81,9 +81,15 @@ class Done:
     error: str | None = None
 
 
+def _not_settled(error: Exception) -> None:
+    """Say that a trace stays as its spans said; the error's text may hold content."""
+    _log.error("trace not settled", error=type(error).__name__)
+
+
 def _roll(work: Work) -> int:
     """Put traces together, then count stale minutes again; with them changes and calls to review."""
-    traces.settle_due(work.engine, cost=Prices(work.policy.prices).cost_usd)
+    cost = Prices(work.policy.prices).cost_usd
+    traces.settle_due(work.engine, cost=cost, failed=_not_settled)
     with read(work.engine) as db:
         stale = rollups.count_stale(db)
     watchers = (prompts.Renaming(changes.watch), Reviewing(work.policy))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from collector.dialects.names import Named, name_or_id
+from collector.dialects.names import Named
+from collector.dialects.told import name_or_id
 from collector.dialects.values import first
 from collector.raw import RawSpan
 from tidegauge.call import UseCaseFrom

@@ -11,10 +11,11 @@ from collector.dialects.bodies import answered, asked, consumed, cut_if_incomple
 from collector.dialects.content import Content, Message, from_otel, tools
 from collector.dialects.facts import Facts, facts, form_of, schema_in
 from collector.dialects.finish import reasons
-from collector.dialects.names import Named, operation_of, usd
+from collector.dialects.names import Named, operation_of
 from collector.dialects.reading import Reading
 from collector.dialects.timing import first_token_s
 from collector.dialects.tokens import Tokens
+from collector.dialects.told import usd
 from collector.dialects.usage import filled, used
 from collector.dialects.values import MAX_COUNT, count, decoded, first, from_json, mapping, text
 from collector.raw import RawSpan

@@ -10,8 +10,9 @@ from collector.dialects.bodies import cut_if_incomplete
 from collector.dialects.content import Content
 from collector.dialects.facts import Facts
 from collector.dialects.finish import reasons
-from collector.dialects.names import Kind, Named, operation_of, provider
+from collector.dialects.names import Kind, Named, operation_of
 from collector.dialects.reading import Reading
+from collector.dialects.told import provider
 from collector.dialects.usage import counts_in, filled, used
 from collector.dialects.values import first, text, unflattened
 from collector.raw import RawSpan

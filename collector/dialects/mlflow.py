@@ -22,10 +22,11 @@ from collector.dialects.bodies import is_opaque as says_nothing
 from collector.dialects.content import Content, Message, from_otel, tools
 from collector.dialects.facts import Facts, facts
 from collector.dialects.finish import reasons
-from collector.dialects.names import Named, operation_of, provider, usd
+from collector.dialects.names import Named, operation_of
 from collector.dialects.reading import Reading
 from collector.dialects.timing import first_token_s
 from collector.dialects.tokens import Tokens
+from collector.dialects.told import provider, usd
 from collector.dialects.usage import filled, thought_in, usage_of, used
 from collector.dialects.values import decoded, first, flag, from_json, mapping, text, texts
 from collector.raw import RawEvent, RawSpan

@@ -14,11 +14,12 @@ from collector.dialects.facts import Facts, facts
 from collector.dialects.finish import reasons
 from collector.dialects.flattened import messages
 from collector.dialects.model_names import bare, offered_by
-from collector.dialects.names import Named, name_or_id, operation_of
+from collector.dialects.names import Named, operation_of
 from collector.dialects.parameters import plain
 from collector.dialects.reading import Reading
 from collector.dialects.timing import first_token_s
 from collector.dialects.tokens import Tokens
+from collector.dialects.told import name_or_id
 from collector.dialects.usage import filled, usage_of, used
 from collector.dialects.values import decoded, first, flag, mapping, text, unflattened
 from collector.raw import RawSpan

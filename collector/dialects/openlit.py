@@ -10,9 +10,10 @@ from collector.dialects import bodies, genai
 from collector.dialects.content import Content, Message
 from collector.dialects.facts import Facts
 from collector.dialects.finish import reasons
-from collector.dialects.names import Named, operation_of, provider
+from collector.dialects.names import Named, operation_of
 from collector.dialects.reading import Reading
 from collector.dialects.tokens import Tokens
+from collector.dialects.told import provider
 from collector.dialects.values import first, number, text
 from collector.raw import RawSpan
 from tidegauge.call import Operation

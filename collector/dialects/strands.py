@@ -8,8 +8,9 @@ from collector.dialects.content import Content, Message, from_otel, message
 from collector.dialects.facts import Facts, facts
 from collector.dialects.finish import reasons
 from collector.dialects.model_names import bare, offered_by
-from collector.dialects.names import Named, milliseconds, operation_of
+from collector.dialects.names import Named, operation_of
 from collector.dialects.reading import Reading
+from collector.dialects.told import milliseconds
 from collector.dialects.values import decoded
 from collector.raw import RawSpan
 

@@ -9,10 +9,11 @@ from collector.dialects import genai
 from collector.dialects.content import Content, Message, from_otel, message, tools
 from collector.dialects.facts import Facts, facts
 from collector.dialects.finish import reasons
-from collector.dialects.names import Named, operation_of, provider, usd
+from collector.dialects.names import Named, operation_of
 from collector.dialects.reading import Reading
 from collector.dialects.timing import first_token_s
 from collector.dialects.tokens import Tokens
+from collector.dialects.told import provider, usd
 from collector.dialects.usage import filled, used
 from collector.dialects.values import decoded, first, from_json, mapping, text
 from collector.raw import RawSpan

@@ -25,4 +25,12 @@ def settle(engine: Engine, settings: Settings) -> None:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("putting traces together", total=waiting)
-        traces.settle_due(engine, cost=cost, done=lambda number: progress.advance(task, number))
+        traces.settle_due(
+            engine,
+            cost=cost,
+            done=lambda number: progress.advance(task, number),
+            failed=lambda error: console.print(
+                f"a trace could not be put together ({type(error).__name__}): its calls may be "
+                "counted twice"
+            ),
+        )

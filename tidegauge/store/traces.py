@@ -7,36 +7,30 @@ committed with it, so the last one to settle a trace has seen all of it, however
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from decimal import Decimal
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, delete, func, select, text, tuple_, update
+from sqlalchemy import Row, bindparam, delete, func, select, text
 
-from tidegauge import log
-from tidegauge.call import Call, Operation, UseCaseFrom
+from tidegauge.call import Operation, UseCaseFrom
 from tidegauge.member import Key, Member, Place
 from tidegauge.pricing import cost_usd
-from tidegauge.settle import Cost, settled
+from tidegauge.settle import Cost
 from tidegauge.store import said
-from tidegauge.store.contents import pack, to_json
 from tidegauge.store.engine import Connection, Engine, StoreBusy, attempt, read, write
 from tidegauge.store.partners import partners
-from tidegauge.store.rows import VALUES, call_of
+from tidegauge.store.records import CHANGED, PLACE, rewrite
 from tidegauge.store.said import SPAN, Said
-from tidegauge.store.schema import content_block, span, unsettled_trace
-from tidegauge.store.spans import batched, mark_stale, mark_unsettled, with_content
+from tidegauge.store.schema import span, unsettled_trace
+from tidegauge.store.spans import batched, mark_unsettled
 from tidegauge.whole_trace import places
 
 AT_ONCE = 200  # marks in one transaction: the writer waits for it, some 20 ms
 _LOCK = 7_412_883  # of PostgreSQL, for one transaction: two settlers could wait for each other
 _MARK = ("project", "trace_id", "mark")
-_log = log.get(__name__)
 _KEYS_ASKED = 500  # in one statement
 MOST_SPANS = 5_000  # of a trace; one that is longer stays as its spans said
 SPANS_AT_ONCE = 10_000  # in one transaction
-_NANO = Decimal("1e-9")
-_DAY_S = 86_400
 _ASKED = (
     "trace_id",
     "span_id",
@@ -61,9 +55,6 @@ _ASKED = (
     "not_counted",
     "duplicate_of",
 )
-_PLACE = ("block_id", "block_offset", "block_size")
-_KEPT = ("project", "trace_id", "span_id", "parent_span_id", "started_ns", "duration_s", "name")
-_CHANGED = tuple(name for name in VALUES if name not in _KEPT)  # columns that others may fill
 
 
 class _Stored(NamedTuple):
@@ -85,11 +76,12 @@ def settle_due(
     cost: Cost = cost_usd,
     at_once: int = AT_ONCE,
     done: Callable[[int], None] = lambda _: None,
+    failed: Callable[[Exception], None] | None = None,
 ) -> int:
     """Put together every trace that is marked, and return how many marks that were.
 
-    ``done`` is told of each transaction's. Raises StoreBusy. A trace on which it fails stays as its
-    spans said: it must hold up no other.
+    ``done`` is told of each transaction's. Raises StoreBusy. Where ``failed`` is given, it is told
+    why a trace was not settled: that one stays as its spans said, and holds up no other.
     """
     total = 0
     while True:
@@ -101,9 +93,10 @@ def settle_due(
             found = _settle_some(engine, waiting, cost, at_once)
         except StoreBusy:
             raise
-        except Exception as error:  # noqa: BLE001 - its text may hold content
-            _log.error("traces not settled, tried one by one", error=type(error).__name__)
-            found = _settle_each(engine, waiting, cost, at_once)
+        except Exception:
+            if failed is None:
+                raise
+            found = _settle_each(engine, waiting, cost, at_once, failed)
         total += found
         done(found)
 
@@ -116,7 +109,9 @@ def _settle_some(engine: Engine, project: str, cost: Cost, at_once: int) -> int:
     return len(marks)
 
 
-def _settle_each(engine: Engine, project: str, cost: Cost, at_once: int) -> int:
+def _settle_each(
+    engine: Engine, project: str, cost: Cost, at_once: int, failed: Callable[[Exception], None]
+) -> int:
     with read(engine) as db:
         marks = _marks(db, project, at_once)
     for one in marks:
@@ -126,8 +121,8 @@ def _settle_each(engine: Engine, project: str, cost: Cost, at_once: int) -> int:
                     settle(db, project, {one.trace_id}, cost)
             except StoreBusy:
                 raise
-            except Exception as error:  # noqa: BLE001 - its text may hold content
-                _log.error("trace not settled", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - told to the caller
+                failed(error)
             _forget(db, [one])
     return len(marks)
 
@@ -176,7 +171,7 @@ def settle(
         if key[0] in mine and _differs(loaded[key], place)
     }
     if due:
-        _rewrite(db, project, loaded, due, cost)
+        rewrite(db, project, {key: one.said for key, one in loaded.items()}, due, cost)
 
 
 def _tied(found: Mapping[Key, Place | _Now], ours: Collection[str]) -> set[str]:
@@ -262,7 +257,7 @@ def _stored(row: Row[Any], before: Said) -> _Stored:
 def _differs(stored: _Stored, place: Place) -> bool:
     """Return whether a row may not hold what it should: where others fill in, it is made anew."""
     row = stored.row
-    if place.fills_from or _CONTENT_FILLED & stored.said.keys():
+    if place.fills_from or _FILLED & stored.said.keys():
         return True
     of = bytes.fromhex("".join(place.duplicate_of)) if place.duplicate_of else None
     now = (row.not_counted, row.duplicate_of, row.attempts)
@@ -281,138 +276,7 @@ _PLACED = frozenset(
         "session_id",
     )
 )
-_CONTENT_FILLED = frozenset((*_CHANGED, *_PLACE)) - _PLACED
-
-
-def _rewrite(
-    db: Connection,
-    project: str,
-    stored: Mapping[Key, _Stored],
-    due: Mapping[Key, Place],
-    cost: Cost,
-) -> None:
-    """Write what the rows of ``due`` should hold, and what their spans said."""
-    wanted = {key for key, place in due.items() for key in (key, *place.fills_from)}
-    rows = _full_rows(db, project, wanted)
-    plain = {key: said.row_of(row, stored[key].said) for key, row in rows.items()}
-    calls = {key: call_of(row, {}) for key, row in plain.items()}
-    lacking = [key for key, place in due.items() if _lacks_content(calls, key, place)]
-    if lacking:
-        filling = sorted({key for one in lacking for key in (one, *due[one].fills_from)})
-        kept = [plain[key] for key in filling]
-        calls |= dict(zip(filling, with_content(db, kept), strict=True))
-    changed: list[Call] = []
-    for key, place in due.items():
-        whole = settled(calls[key], place, calls, cost)
-        if _columns_of(whole) != {name: _value(rows[key], name) for name in _CHANGED}:
-            changed.append(whole)
-    _write(db, rows, plain, changed, set(lacking))
-
-
-def _lacks_content(calls: Mapping[Key, Call], key: Key, place: Place) -> bool:
-    """Return whether another span of the call holds messages that its own does not."""
-    mine, others = calls[key], [calls[other] for other in place.fills_from]
-    asked = mine.input_checksum is None and any(one.input_checksum for one in others)
-    return asked or (mine.output_kind is None and any(one.output_kind for one in others))
-
-
-def _full_rows(db: Connection, project: str, keys: Collection[Key]) -> dict[Key, Row[Any]]:
-    wanted = [(project, bytes.fromhex(trace), bytes.fromhex(one)) for trace, one in sorted(keys)]
-    found = (
-        row
-        for some in batched(wanted, _KEYS_ASKED)
-        for row in db.execute(select(span).where(tuple_(*SPAN).in_(some)))
-    )
-    return {(row.trace_id.hex(), row.span_id.hex()): row for row in found}
-
-
-def _columns_of(call: Call) -> dict[str, Any]:
-    """Return the values of _CHANGED of a call."""
-    return {name: _value(call, name) for name in _CHANGED}
-
-
-def _value(of: Any, name: str) -> Any:
-    """Return a column's value, of a row or of a call."""
-    value = getattr(of, name)
-    if isinstance(value, Decimal):  # as the column holds it: else nothing would ever be the same
-        return value.quantize(_NANO)
-    if name == "finish_reasons" and not isinstance(value, str):
-        return ",".join(value)
-    if name == "duplicate_of" and isinstance(value, str):
-        return bytes.fromhex(value)
-    return value.value if hasattr(value, "value") else value
-
-
-def _write(
-    db: Connection,
-    rows: Mapping[Key, Row[Any]],
-    plain: Mapping[Key, Any],
-    changed: Sequence[Call],
-    filled: Collection[Key],
-) -> None:
-    if not changed:
-        return
-    places_of = _store_contents(db, [one for one in changed if _key(one) in filled], rows)
-    updates: list[dict[str, Any]] = []
-    sayings: list[tuple[Row[Any], Said]] = []
-    for call in changed:
-        key = _key(call)
-        new = _columns_of(call)
-        # Back to its own content where nothing is filled in any more.
-        new |= places_of.get(key) or {name: getattr(plain[key], name) for name in _PLACE}
-        named = {f"of_{name}": getattr(rows[key], name) for name in _KEPT[:3]}
-        updates.append(new | named)
-        old = {name: _value(plain[key], name) for name, value in new.items()}
-        was = {name: value for name, value in old.items() if value != new[name]}
-        if was:
-            sayings.append((rows[key], was))
-    same = [column == bindparam(f"of_{column.name}") for column in SPAN]
-    db.execute(update(span).where(*same), updates)
-    said.keep(db, [rows[_key(call)] for call in changed], sayings)
-    counted = [call for call in changed if not call.clock_invalid]
-    mark_stale(db, [(call.project, rows[_key(call)].started_ns) for call in counted])
-
-
-def _store_contents(
-    db: Connection, calls: Sequence[Call], rows: Mapping[Key, Row[Any]]
-) -> dict[Key, dict[str, Any]]:
-    """Store the content of calls anew, and return where each stands.
-
-    Calls of one day share blocks, which are as old as they are: content that is filled in late must
-    be kept no longer, and that of a new call no shorter.
-    """
-    found: dict[Key, dict[str, Any]] = {}
-    by_day = sorted(calls, key=lambda call: rows[_key(call)].received_s)
-    for _, group in groupby(by_day, key=lambda call: rows[_key(call)].received_s // _DAY_S):
-        some = list(group)
-        found |= _store_blocks(db, some, rows[_key(some[0])].received_s)
-    return found
-
-
-def _store_blocks(
-    db: Connection, calls: Sequence[Call], received_s: int
-) -> dict[Key, dict[str, Any]]:
-    blocks, found = pack([to_json(call) for call in calls], [call.project for call in calls])
-    db.execute(
-        content_block.insert(),
-        [
-            {
-                "project": calls[block.members[0]].project,
-                "block_id": block.block_id,
-                "received_s": received_s,
-                "packed": block.packed,
-            }
-            for block in blocks
-        ],
-    )
-    return {
-        _key(call): dict(zip(_PLACE, (at.block_id, at.offset, at.size), strict=True))
-        for call, at in zip(calls, found, strict=True)
-    }
-
-
-def _key(call: Call) -> Key:
-    return call.trace_id, call.span_id
+_FILLED = frozenset((*CHANGED, *PLACE)) - _PLACED
 
 
 def _forget(db: Connection, marks: Sequence[Row[Any]]) -> None:

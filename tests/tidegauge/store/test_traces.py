@@ -302,6 +302,8 @@ def test_a_trace_that_cannot_be_settled_holds_up_no_other(
     monkeypatch.setattr(traces, "settle", fails)
     store(engine, a_trace(now), now)
 
-    assert traces.settle_due(engine) == 3
+    told: list[Exception] = []
+    assert traces.settle_due(engine, failed=told.append) == 3
+    assert [type(one) for one in told] == [ArithmeticError]
     (record,) = (c for c in stored(engine).values() if c.response_id == "m1" and not c.not_counted)
     assert record.max_tokens == 64

@@ -25,9 +25,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from bench.corpus_archive import folder
 from bench.corpus_cases import Case, cases
-from collector.dialects import normalise
+from collector.dialects import normalise, normalise_all
 from collector.dialects.assemble import Cost, no_price
 from collector.heap import collect_seldom
+from collector.intake import TOGETHER
 from collector.raw import RawSpan
 from tidegauge.call import NotCounted
 from tidegauge.pricing import cost_usd
@@ -79,8 +80,8 @@ def by_dialect(raws: Sequence[RawSpan]) -> dict[str, list[RawSpan]]:
 
 def read_all(raws: Sequence[RawSpan], cost: Cost = cost_usd) -> None:
     """Normalise spans and price them; what comes out is thrown away."""
-    for raw in raws:
-        normalise(raw, "bench", cost)
+    for at in range(0, len(raws), TOGETHER):
+        normalise_all(raws[at : at + TOGETHER], "bench", cost)
 
 
 def parse_all(bodies: Sequence[bytes]) -> None:

@@ -16,7 +16,7 @@ from bench.bodies import Body, build
 from bench.servers import Postgres
 from collector import dialects, limits, otlp
 from collector.capture import Plan
-from collector.intake import Batch, take_in
+from collector.intake import TOGETHER, Batch, take_in
 from collector.redact import suspect
 from collector.sender import Sender
 from tidegauge import clock
@@ -113,7 +113,11 @@ def _spans(bodies: Sequence[Body], times: Times) -> None:
     with times.of("decode protobuf to raw spans, budgets included"):
         raw = [span for body in bodies for span in otlp.read_spans(body.raw, json=False).spans]
     with times.of("normalise (dialects, audit, checksums, price)"):
-        calls = [dialects.normalise(span, _SENDER.project, cost_usd) for span in raw]
+        calls = [
+            call
+            for at in range(0, len(raw), TOGETHER)
+            for call in dialects.normalise_all(raw[at : at + TOGETHER], _SENDER.project, cost_usd)
+        ]
     with times.of("content to JSON"):
         kept = [contents.to_json(call) for call in calls]
     with times.of("look for secrets"):

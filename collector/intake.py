@@ -23,6 +23,7 @@ from tidegauge.store.contents import to_json
 
 AHEAD = FUTURE  # a sender's clock may be so far ahead of ours
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+TOGETHER = 32  # spans that are normalised at once: of more, the parsed messages need memory
 CONTENT = 3  # times the limit of a body: what stands beside all spans is in the content of each
 
 A = TypeVar("A")
@@ -50,6 +51,14 @@ class Batch:
     notes: Sequence[Notes] = ()  # of each call, for the ledger once it is stored
     contents: Sequence[bytes] = ()  # of each call: what stands beside its columns, as JSON
     scores: Sequence[Sequence[Score]] = ()  # of each call: what its span says of its quality
+
+
+class Checked(NamedTuple):
+    """One span, with no more JSON in its texts than there is room for."""
+
+    raw: RawSpan
+    ready: RawSpan
+    unread: bool  # some of its JSON is left as text
 
 
 class Finished(NamedTuple):
@@ -90,19 +99,30 @@ def take_in(
             source = sources[id(resource)] = source_of(resource, sender, plan)
         return source
 
-    def finish(raw: RawSpan) -> Finished:
+    def check(raw: RawSpan) -> Checked:
         before = budget.refused
-        call = dialects.normalise(budget.checked(raw), sender.project, plan.prices.cost_usd)
+        return Checked(raw, budget.checked(raw), budget.refused > before)
+
+    def finish(one: tuple[Checked, Call]) -> Finished:
+        raw, call = one[0].raw, one[1]
         call, content = kept(dated(call, received_at), plan, to_json)
         nonlocal room
         room -= len(content)
         if room < 0:
             raise TooLarge(f"times its own {bounds.body_bytes:,} bytes of content", CONTENT)
-        notes = notes_of(raw, call, received_at, json_unread=budget.refused > before)
+        notes = notes_of(raw, call, received_at, json_unread=one[0].unread)
         judged = scores.of_span(raw, call, plan)
         return Finished(call, content, sent_by(raw.resource), notes, judged)
 
-    finished, unreadable = each(decoded.spans, finish)
+    finished: list[Finished] = []
+    unreadable: list[Rejection] = []
+    for at in range(0, len(decoded.spans), TOGETHER):
+        checked, failed = each(decoded.spans[at : at + TOGETHER], check)
+        ready = [one.ready for one in checked]
+        calls = dialects.normalise_all(ready, sender.project, plan.prices.cost_usd)
+        some, failed_too = each(list(zip(checked, calls, strict=True)), finish)
+        finished += some
+        unreadable += failed + failed_too
     invalid = [
         Rejection(_kind(span), span.reason, sent_by(span.resource)) for span in decoded.rejected
     ]

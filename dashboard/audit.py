@@ -17,16 +17,16 @@ _TALLEST_PX = 620
 _WIDTHS = {
     name: st.column_config.TextColumn(width=pixels)
     for name, pixels in {
-        "": 90,
-        "Where": 210,
-        "Share": 100,
-        "What": 260,
-        "How to mend it in the app": 310,
+        "": 80,
+        "Where": 190,
+        "Share": 90,
+        "What": 240,
+        "How to mend it in the app": 290,
     }.items()
 }
 
 
-def draw(found: Sequence[Audited]) -> None:
+def draw(found: Sequence[Audited], cut: bool = False) -> None:
     """Draw the audit of the last 24 hours."""
     st.subheader("What the instrumentations leave out, last 24 hours")
     if not found:
@@ -46,6 +46,8 @@ def draw(found: Sequence[Audited]) -> None:
         )
     else:
         st.text(f"No number is missing or doubtful in {groups} of service, library and model.")
+    if cut:
+        st.text("There are more groups: only those with the most calls are looked at.")
     if not said:
         return
     ordered = sorted(said, key=lambda pair: pair[1].level is not Level.PROBLEM)

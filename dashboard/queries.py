@@ -54,10 +54,10 @@ def stories(
 
 
 @st.cache_data(ttl=AUDIT_TTL_S, max_entries=10, show_spinner=False)
-def audit(url: str, project: str, _now: datetime) -> tuple[Audited, ...]:
-    """Return what the instrumentations of the last 24 hours leave out."""
+def audit(url: str, project: str, _now: datetime) -> tuple[tuple[Audited, ...], bool]:
+    """Return what the instrumentations of the last 24 hours leave out, and if there is more."""
     with read(connect.engine()) as db:
-        told = audits.told(db, project, _now - DAY, _now)
+        told, cut = audits.told(db, project, _now - DAY, _now)
         twice = audits.twice(db, project, _now - DAY, _now)
         metered = audits.metered(db, project, floor(_now - DAY, HOUR), _now)
-    return tuple(audited(told, twice, metered))
+    return tuple(audited(told, twice, metered)), cut

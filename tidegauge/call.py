@@ -39,6 +39,8 @@ class Evidence(StrEnum):
     STREAM_WITHOUT_USAGE = "stream_without_usage"  # a stream that told neither reason nor tokens
 
 
+MAX_USD = 10_000  # a call costs no more: sums of what is stored stay within 64 bits
+
 #: How sure one may be that an answer was cut, where this is what says so; a share of 1.
 CONFIDENCE = {
     Evidence.FINISH_REASON: 1.0,

@@ -364,7 +364,7 @@ def prices(
 ) -> None:
     """Print what each model used costs, who says so, which have no price, and what apps say.
 
-    Prices: the [prices] tables of the policy file first, then the list of genai-prices.
+    Prices: the tables named prices in the policy file first, then the list of genai-prices.
     """
     from tidegauge import clock
     from tidegauge.commands import prices as rows

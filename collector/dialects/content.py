@@ -161,8 +161,3 @@ def system_text(sent: list[Message] | None) -> list[Any]:
     if not sent:
         return []
     return [item.get("content") for item in sent if item.get("role") in _SYSTEM_ROLES]
-
-
-def has_text(output: list[Message] | None) -> bool:
-    """Return whether the model said or called anything."""
-    return any(item.get("content") or item.get("tool_calls") for item in output or ())

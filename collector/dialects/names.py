@@ -340,8 +340,3 @@ def operation_of(facts: Named) -> Operation | None:
     """Return what a span asks a model for; None for a wrapper and for any other span."""
     kind = facts.get("kind")
     return kind.operation if kind else None
-
-
-def first_of(facts: Named, names: Iterable[str]) -> Any:
-    """Return the first fact that is told."""
-    return next((facts[name] for name in names if name in facts), None)

@@ -180,7 +180,7 @@ def _target(pointer: Any, root: dict[str, Any]) -> Any:
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Return whether a value has more than so many levels."""
+    """Return whether a value has more than so many levels; a word or a number has one."""
     level = [value]
     for _ in range(depth):
         level = [
@@ -191,4 +191,4 @@ def _is_deeper(value: Any, depth: int) -> bool:
         ]
         if not level:
             return False
-    return any(isinstance(one, dict | list) for one in level)
+    return bool(level)

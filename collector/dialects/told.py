@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from collector.dialects.values import number, text
+from tidegauge.call import MAX_USD
 
 
 def as_it_is(value: Any) -> Any:
@@ -24,13 +25,13 @@ def milliseconds(value: Any) -> float | None:
 
 
 def usd(value: Any) -> Decimal | None:
-    """Return an amount of US dollars; 0 says that the sender knew no price.
+    """Return an amount of US dollars that a call may cost; 0 says that the sender knew no price.
 
     >>> usd(0.25), usd("0"), usd("n/a")
     (Decimal('0.25'), None, None)
     """
     found = number(value)
-    return Decimal(str(found)) if found is not None and found > 0 else None
+    return Decimal(str(found)) if found is not None and 0 < found <= MAX_USD else None
 
 
 def name_or_id(value: Any) -> str | None:

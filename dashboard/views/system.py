@@ -81,7 +81,7 @@ def show() -> None:
     _numbers(last_span, unsettled, waiting, size, now)
     _ledger(lines, claim, last_span, now)
     _tokens(checks)
-    audit.draw(queries.audit(settings.database_url, project, now))
+    audit.draw(*queries.audit(settings.database_url, project, now))
     _jobs(runs, now)
     _outbox(endpoints, now)
     _detectors(answers, now)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegauge.alert import Alert
-from tidegauge.commands.tables import plain
+from tidegauge.commands.tables import plain, printable
 
 
 def print_jsonl(alerts: Iterable[Alert]) -> None:
@@ -63,7 +63,7 @@ def print_table(alerts: Iterable[Alert], console: Console) -> None:
     rows = list(alerts)
     for one in rows:
         cells = (one.alert_id, one.state, one.severity, _time(one.starts_at), one.title)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table if rows else "No alerts.")
 
 

@@ -13,9 +13,8 @@ from rich.text import Text
 
 from tidegauge.audit import Audited, Group, Level, Remark, audited, problems
 from tidegauge.clock import HOUR, floor
-from tidegauge.commands.ledger import printable
 from tidegauge.commands.settling import settle
-from tidegauge.commands.tables import console
+from tidegauge.commands.tables import console, printable
 from tidegauge.settings import Settings
 from tidegauge.store import audits, migrate
 from tidegauge.store.engine import open_engine, read
@@ -24,6 +23,7 @@ EMPTY = (
     "No call was received in this time, so there is nothing to audit. "
     "Send a first span with: tidegauge send-test"
 )
+CUT = "only the groups with the most calls are looked at. Narrow it with --service or --since."
 _MARKS = {Level.PROBLEM: "!", Level.NOTE: "-"}
 
 
@@ -36,7 +36,7 @@ def print_audit(
     settle(engine, settings)  # else a call that two libraries tell of is not yet known as one
     asked = (settings.project, since, now, service)
     with read(engine) as db:
-        told = audits.told(db, *asked)
+        told, cut = audits.told(db, *asked)
         twice = audits.twice(db, *asked)
         hours = (floor(since, HOUR), now + HOUR)
         metered = audits.metered(db, settings.project, *hours, service)
@@ -45,7 +45,7 @@ def print_audit(
     if jsonl:
         print_jsonl(found)
     else:
-        print_text(found, console())
+        print_text(found, console(), cut=cut)
     return problems(found)
 
 
@@ -77,7 +77,7 @@ def _remark(remark: Remark) -> dict[str, Any]:
     }
 
 
-def print_text(found: Sequence[Audited], out: Console) -> None:
+def print_text(found: Sequence[Audited], out: Console, *, cut: bool = False) -> None:
     """Print each group with its remarks; a problem has an exclamation mark."""
     if not found:
         out.print(Text(EMPTY))
@@ -92,6 +92,8 @@ def print_text(found: Sequence[Audited], out: Console) -> None:
     number = problems(found)
     of = f"{len(found):,} group{'' if len(found) == 1 else 's'}"
     out.print(Text(f"{number:,} problem{'' if number == 1 else 's'} in {of}."))
+    if cut:
+        out.print(Text(f"There are more: {CUT}", style="bold"))
 
 
 def said(remark: Remark) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegauge.call import Call
-from tidegauge.commands.tables import plain
+from tidegauge.commands.tables import plain, printable
 from tidegauge.score import Score
 from tidegauge.store import scores
 from tidegauge.store.engine import Engine, read
@@ -139,7 +139,7 @@ def print_table(calls: Iterable[Call], console: Console) -> None:
     table = plain(*columns, names=_NAMES, numbers=_NUMBERS)
     for call in calls:
         cells = dict(zip(_COLUMNS, _cells(call), strict=True))
-        table.add_row(*(Text(cells[name]) for name in columns))
+        table.add_row(*(Text(printable(cells[name])) for name in columns))
     console.print(table)
 
 

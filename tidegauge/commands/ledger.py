@@ -11,7 +11,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from tidegauge.commands.tables import plain
+from tidegauge.commands.tables import plain, printable
 from tidegauge.store import ledger
 from tidegauge.store.ledger import Claim, Line
 
@@ -124,11 +124,6 @@ def named(counts: Mapping[str, int]) -> str:
     """
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{number:,} {reason}" for reason, number in ordered) or "-"
-
-
-def printable(text: str) -> str:
-    """Return text that a sender chose without what would steer the terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _number(line: Line, outcome: str) -> str:

@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegauge.call import Usage
-from tidegauge.commands.ledger import printable
-from tidegauge.commands.tables import console, plain
+from tidegauge.commands.tables import console, plain, printable
 from tidegauge.policy import read_policy
 from tidegauge.pricing import Prices, Quote
 from tidegauge.settings import Settings
@@ -103,7 +102,7 @@ def print_table(lines: Sequence[Line], console: Console) -> None:
         return
     table = plain(*_COLUMNS, names=_NAMES, numbers=_NUMBERS)
     for line in lines:
-        table.add_row(*(Text(cell) for cell in _cells(line)))
+        table.add_row(*(Text(printable(cell)) for cell in _cells(line)))
     console.print(table)
     for sentence in (_RATES_SAID, unpriced(lines), compared(lines)):
         if sentence:

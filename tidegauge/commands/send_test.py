@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegauge.clock import EPOCH
-from tidegauge.commands.ledger import named, printable
-from tidegauge.commands.tables import plain
+from tidegauge.commands.ledger import named
+from tidegauge.commands.tables import plain, printable
 from tidegauge.settings import Settings
 from tidegauge.store import keys, ledger, migrate, spans
 from tidegauge.store.engine import Engine, open_engine, read

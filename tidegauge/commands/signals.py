@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegauge.clock import HOUR, floor
-from tidegauge.commands.ledger import print_jsonl, print_table, printable
-from tidegauge.commands.tables import console, plain
+from tidegauge.commands.ledger import print_jsonl, print_table
+from tidegauge.commands.tables import console, plain, printable
 from tidegauge.policy import read_policy
 from tidegauge.settings import Settings
 from tidegauge.store import ledger, migrate, token_metrics

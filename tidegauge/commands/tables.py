@@ -29,3 +29,8 @@ def plain(*columns: str, names: tuple[str, ...] = (), numbers: tuple[str, ...] =
             justify="right" if right else "left",
         )
     return table
+
+
+def printable(text: str) -> str:
+    """Return text that a sender chose without what would steer the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -33,8 +33,8 @@ _CALL_NAMES = (
 
 def told(
     db: Connection, project: str, since: datetime, until: datetime, service: str | None = None
-) -> list[Told]:
-    """Return what was received in [since, until), by group, the most calls first.
+) -> tuple[list[Told], bool]:
+    """Return what was received in [since, until), by group, the most calls first; and if there is more.
 
     By when it was received, not by when it began: a clock that is wrong is one of the findings.
     Reads every span of that time once.
@@ -47,17 +47,19 @@ def told(
         .where(_received(project, since, until, service), or_(_counted(), _looks_like_call()))
         .group_by(*names, *rules)
         .order_by(func.count().desc(), *names)
-        .limit(MOST)
+        .limit(MOST + 1)
     )
+    rows = db.execute(query).all()
     summed: dict[Group, Counts] = {}
     found: dict[Group, dict[tuple[str, str], int]] = defaultdict(dict)
-    for row in db.execute(query):
+    for row in rows[:MOST]:
         group = Group(*row[: len(names)])
         counted = Counts(*map(int, row[len(names) + len(rules) :]))
         summed[group] = summed.get(group, Counts()).plus(counted)
         if row.tokens_audit and row.tokens_audit_rule:
             found[group][row.tokens_audit, row.tokens_audit_rule] = counted.calls
-    return [Told(group=one, counts=summed[one], rules=found[one]) for one in summed]
+    told = [Told(group=one, counts=summed[one], rules=found[one]) for one in summed]
+    return told, len(rows) > MOST
 
 
 def twice(

@@ -10,7 +10,16 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from tidegauge.call import Audit, Call, Evidence, NotCounted, Operation, OutputKind, UseCaseFrom
+from tidegauge.call import (
+    MAX_USD,
+    Audit,
+    Call,
+    Evidence,
+    NotCounted,
+    Operation,
+    OutputKind,
+    UseCaseFrom,
+)
 from tidegauge.store.contents import Place
 from tidegauge.store.schema import span
 
@@ -111,8 +120,10 @@ def values_of(call: Call) -> Values:
 
 
 def nano_usd(amount: Decimal | None) -> int | None:
-    """Return US dollars as whole billionths, as they are stored."""
-    return None if amount is None else int((amount * _NANO).to_integral_value())
+    """Return US dollars as whole billionths, as they are stored; None for what no call costs."""
+    if amount is None or not -MAX_USD <= amount <= MAX_USD:
+        return None
+    return int((amount * _NANO).to_integral_value())
 
 
 started_ns = itemgetter(VALUES.index("started_ns"))  # of Values

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from tidegauge.bucket import Measure
+from tidegauge.call import MAX_USD
 
 metadata = MetaData()
 
@@ -40,7 +41,9 @@ class NanoUsd(TypeDecorator[Decimal]):
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
         """Return what is stored."""
-        return None if value is None else int((value * _NANO).to_integral_value())
+        if value is None or abs(value) > MAX_USD:
+            return None
+        return int((value * _NANO).to_integral_value())
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
         """Return what was stored, in dollars."""

@@ -122,3 +122,14 @@ VALUES = st.recursive(
 @given(schema=VALUES, value=VALUES)
 def test_no_schema_raises(schema: Any, value: Any) -> None:
     assert fits_schema(schema, value, 100) in (True, False, None)
+
+
+@pytest.mark.parametrize("answer", [1, "x", None, [1], {"a": 1}])
+def test_references_that_double_at_one_level_are_not_followed(answer: Any) -> None:
+    doubling = {
+        f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}, {"$ref": f"#/$defs/a{n + 1}"}]}
+        for n in range(40)
+    }
+    schema = {"$ref": "#/$defs/a0", "$defs": doubling | {"a40": {"type": "integer"}}}
+
+    assert fits_schema(schema, answer, 1) is None

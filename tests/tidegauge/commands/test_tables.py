@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tidegauge.commands.tables import console, plain
+from tidegauge.commands.tables import console, plain, printable
 
 
 def printed(width: int) -> str:
@@ -39,3 +39,7 @@ def test_into_a_pipe_lines_are_not_cut_unless_a_width_is_asked_for(
     assert console().width == 1000
     monkeypatch.setenv("COLUMNS", "77")
     assert console().width == 77
+
+
+def test_what_a_sender_chose_steers_no_terminal() -> None:
+    assert printable("a\x1b[31mb\x07\u202e") == "a?[31mb??"

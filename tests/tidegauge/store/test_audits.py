@@ -36,7 +36,7 @@ def told(engine: Engine, now: datetime, *calls: Call, service: str | None = None
     with write(engine) as db:
         spans.insert(db, calls, received_at=now)
     with read(engine) as db:
-        return audits.told(db, "default", now - DAY, now, service)
+        return audits.told(db, "default", now - DAY, now, service)[0]
 
 
 def counts(engine: Engine, now: datetime, **fields: Any) -> dict[str, int]:
@@ -115,7 +115,7 @@ def test_groups_are_what_can_be_changed_at_once(engine: Engine, now: datetime) -
 def test_it_asks_when_a_call_was_received(engine: Engine, now: datetime) -> None:
     assert told(engine, now - 2 * DAY, whole(1, started_at=now)) != []
     with read(engine) as db:
-        assert audits.told(db, "default", now - DAY, now) == []
+        assert audits.told(db, "default", now - DAY, now) == ([], False)
 
 
 def test_spans_nobody_reads_are_found_by_their_names(engine: Engine, now: datetime) -> None:

@@ -40,7 +40,8 @@ def draw(found: Sequence[Audited], cut: bool = False) -> None:
     number = problems(found)
     if number:
         st.warning(
-            f"{words.plural(number, 'problem')} in {groups} of service, library and model: "
+            f"{words.plural(number, 'problem')} in {words.plural(len(found), 'group')} of service, "
+            "library and model: "
             "a number is wrong, doubtful or missing.",
             icon=":material/warning:",
         )
@@ -58,9 +59,10 @@ def draw(found: Sequence[Audited], cut: bool = False) -> None:
         height=min(_TALLEST_PX, _ROW_PX * min(len(said), _MOST) + 40),
         alt="What the instrumentations leave out",
     )
-    more = f" {len(said) - _MOST:,} more are not shown." if len(said) > _MOST else ""
+    if len(said) > _MOST:
+        st.caption(f"{words.short(len(said) - _MOST)} more are not shown.")
     st.caption(
-        f"`tidegauge audit` prints the same, also for one service or a longer time.{more} "
+        "`tidegauge audit` prints the same, also for one service or a longer time. "
         "A note is good to know: often the library cannot do better."
     )
 

@@ -23,6 +23,7 @@ _TOKENS = (
     "cache_write_tokens",
     "reasoning_tokens",
 )
+_PARTS = _TOKENS[2:]
 _CUT = ("truncated", "truncation_evidence")
 # Each is taken from the innermost span that tells it.
 _EACH = (
@@ -150,7 +151,15 @@ def _tokens(tellers: Sequence[Call]) -> dict[str, Any]:
     base = next(sure, next((one for one in counted if _both(one)), counted[0]))
     told = {name: _first((base, *counted), name) for name in _TOKENS}
     told["tokens_audit"], told["tokens_audit_rule"] = base.tokens_audit, base.tokens_audit_rule
-    return told
+    return told if _parts_fit(told) else told | {name: getattr(base, name) for name in _PARTS}
+
+
+def _parts_fit(told: Mapping[str, Any]) -> bool:
+    """Return whether parts that two spans told apart are no more than the whole."""
+    cached = (told["cached_input_tokens"] or 0) + (told["cache_write_tokens"] or 0)
+    sent, received = told["input_tokens"], told["output_tokens"]
+    fits = sent is None or cached <= sent
+    return fits and (received is None or (told["reasoning_tokens"] or 0) <= received)
 
 
 def _both(call: Call) -> bool:

@@ -23,7 +23,7 @@ def shim_library() -> Iterator[Path]:
     with open_folder() as folder:
         try:
             library = build_shim(folder)
-        except NoCompiler as why:
+        except NoCompiler as why:  # the summary names it; strace's test needs no compiler
             pytest.skip(str(why))
         yield library
 

@@ -74,7 +74,7 @@ def disk(request: pytest.FixtureRequest) -> Iterator[Path]:
     try:
         with open_folder() as place, small_disk(place / "disk", request.param) as folder:
             yield folder
-    except NeedsRoot as why:
+    except NeedsRoot as why:  # nobody else may mount; a dead disk is tested without
         pytest.skip(str(why))
 
 

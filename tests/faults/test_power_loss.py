@@ -58,6 +58,7 @@ def test_r02_each_acknowledgement_comes_after_a_sync_of_the_log(
     """The same without a compiler: in the calls of a collector a sync is before every 200."""
     strace = shutil.which("strace")
     if strace is None:
+        # The tests above prove more, with a compiler; this one is for machines without.
         pytest.skip("no strace on this machine")
     trace = tmp_path / "trace"
     with Collector(f"sqlite:///{tmp_path / 't.db'}") as collector:
@@ -68,6 +69,7 @@ def test_r02_each_acknowledgement_comes_after_a_sync_of_the_log(
         said = tracer.stderr.readline()
         if "attached" not in said:
             tracer.communicate()
+            # A container may forbid it; again the tests above prove more.
             pytest.skip(f"strace may not attach here: {said.strip()}")
         with Line(collector.http) as line:
             answers = [line.post(body.raw).status for body in bodies(5, 4)]

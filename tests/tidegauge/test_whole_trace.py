@@ -333,3 +333,13 @@ def test_the_agent_of_a_span_stored_before_its_origin_was_kept_is_not_lost() -> 
 
     (record,) = counted(wrapper("root", name="GET /"), outer, span("inner", "outer"))
     assert record.use_case == "planner"
+
+
+@pytest.mark.parametrize(("cached", "kept"), [(100, 100), (900, None)])
+def test_a_part_that_another_span_tells_is_never_more_than_the_whole(
+    cached: int, kept: int | None
+) -> None:
+    outer = span("outer", library="outer", input_tokens=1_000, cached_input_tokens=cached)
+
+    (record,) = counted(outer, span("inner", "outer"))
+    assert (record.input_tokens, record.cached_input_tokens) == (400, kept)

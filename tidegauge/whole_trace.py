@@ -1,7 +1,7 @@
 """A trace put together: which of its spans are calls, each counted once, and what they inherit.
 
 Pure, and a function of the set of spans alone: the order and the batches in which they came in do
-not matter. Where the words end is said in docs/decisions/0015.
+not matter. Its rules and limits: docs/decisions/0015.
 """
 
 from __future__ import annotations

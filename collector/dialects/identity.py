@@ -66,7 +66,7 @@ _last: list[tuple[Mapping[str, Any], _Home]] = [({}, _read({}))]
 def _use_case(named: Named, purpose: str | None) -> tuple[str, UseCaseFrom | None]:
     """Return what a call is for, and what says so: outright, else its prompt, else its agent.
 
-    The spans above it may say more: tidegauge/whole_trace.py.
+    The spans above it may say more: tidegauge/member.py use_case().
     """
     outright: str | None = named.get("use_case") or purpose
     if outright:
